@@ -1,0 +1,130 @@
+"""Strict configuration: a key that nobody reads is an error that names the nearest key that somebody does."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from worldloom.catalogs.errors import UsageError
+
+
+class Strict(BaseModel):
+    """Base of every configuration class: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(kind: type[Model], values: Mapping[str, Any], *, where: str = "") -> Model:
+    """Check `values` against `kind`.
+
+    Args:
+        kind: the configuration class.
+        values: plain data, as read from YAML.
+        where: the file or command-line part named in the message.
+
+    Raises:
+        UsageError: one line per problem, each with its place and, for an unknown key, the nearest right one.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(kind, dict(problem)) for problem in error.errors()]
+        head = f"{where}: " if where else ""
+        raise UsageError(head + ("; ".join(lines) if len(lines) == 1 else "\n  " + "\n  ".join(lines))) from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping with `safe_load`.
+
+    Raises:
+        UsageError: the file is missing, is not YAML, or is not a mapping.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML ({error})") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: a mapping of keys to values was expected, found {type(values).__name__}")
+    return values
+
+
+def nearest(word: str, words: list[str] | tuple[str, ...]) -> str:
+    """`; did you mean 'x'?` for the word closest to `word`, or the list of choices where none is close."""
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; choose from {', '.join(sorted(words))}" if words else ""
+
+
+def digest(value: Any, *, length: int = 16) -> str:
+    """Hex digest of plain data or a configuration, independent of key order."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
+    place = [part for part in problem["loc"] if not _is_union_tag(part)]
+    name = ".".join(str(part) for part in place)
+    if problem["type"] == "extra_forbidden":
+        parent = _model_at(kind, tuple(problem["loc"][:-1]))
+        words = sorted(parent.model_fields) if parent else []
+        return f"unknown key '{name}'" + nearest(str(problem["loc"][-1]), words)
+    if problem["type"] == "missing":
+        return f"key '{name}' is missing"
+    if problem["type"] == "union_tag_invalid":
+        tags = [tag.strip().strip("'") for tag in str(problem["ctx"]["expected_tags"]).split(",")]
+        return f"{name}: unknown kind '{problem['ctx']['tag']}'" + nearest(str(problem["ctx"]["tag"]), tags)
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name or 'value'}: {message[0].lower() + message[1:]} (got {problem['input']!r})"
+
+
+def _is_union_tag(part: Any) -> bool:
+    return isinstance(part, str) and part.startswith("function-")
+
+
+def _model_at(kind: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The configuration class that a location of a validation error stands in."""
+    current: list[type[BaseModel]] = [kind]
+    for part in place:
+        if isinstance(part, int):
+            continue
+        found = [model for one in current if part in one.model_fields for model in _models_in(one.model_fields[part].annotation)]
+        if not found:  # the tag of a discriminated union stands in the location as well
+            tagged = [one for one in current if _tag_of(one) == part]
+            found = tagged or current
+        current = found
+    return current[0] if current else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, list, dict, tuple) or get_args(annotation):
+        return [model for part in get_args(annotation) for model in _models_in(part)]
+    return []
+
+
+def _tag_of(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return None if field is None else next(iter(get_args(field.annotation)), None)

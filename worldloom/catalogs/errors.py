@@ -1,0 +1,50 @@
+"""The errors a person sees: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class WorldloomError(Exception):
+    """An error whose text is written for the person at the terminal; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(WorldloomError):
+    """The command or its configuration is wrong (a misspelt key, a missing folder); exit code 2."""
+
+    exit_code = 2
+
+
+class BadInput(WorldloomError):
+    """One input cannot be used. It costs one row, never the job.
+
+    Args:
+        reason: slug that the job counts drops by, e.g. `not_video`, `truncated`, `encrypted`.
+        message: the sentence a person reads.
+        where: the file the message is about.
+        remedy: what the person can do, if anything.
+    """
+
+    def __init__(
+        self, reason: str, message: str, *, where: str | Path | None = None, remedy: str = ""
+    ) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+        self.where = str(where) if where is not None else ""
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        remedy = f" {self.remedy}" if self.remedy else ""
+        return f"{place}{self.message}{remedy}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword-only arguments do not pickle by themselves, and these cross processes.
+        return _rebuild, (self.reason, self.message, self.where, self.remedy)
+
+
+def _rebuild(reason: str, message: str, where: str, remedy: str) -> BadInput:
+    return BadInput(reason, message, where=where or None, remedy=remedy)

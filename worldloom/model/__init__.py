@@ -1,0 +1,1 @@
+"""The video DiT, its memories and codecs (the next room to be furnished: see docs/roadmap.md)."""

@@ -1,0 +1,1 @@
+"""Everything that draws: report pages, plots, contact sheets."""
