@@ -69,6 +69,7 @@ class Annotator(ABC):
         version: changes whenever results may change.
         method: how it works, e.g. `sfm`.
         needs: which of `frames`, `camera`, `actions`, `subjects`, `events`, `depth` must be there.
+        uses: which of those it takes into account where they are there; it sees nothing else of the clip.
         gives: the member of `Clip` it fills, e.g. `camera`.
         Config: strict configuration; everything in it that changes results.
         resources: what one running copy takes.
@@ -78,6 +79,7 @@ class Annotator(ABC):
     version: ClassVar[str]
     method: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("frames",)
+    uses: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[str]
     Config: ClassVar[type[Strict]]
     resources: ClassVar[Resources] = Resources()
