@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldloom.report.content import ReportContent
+from worldloom.catalogs.clip import Actions, Clip
+from worldloom.report.cards import STRIP_WIDTH, clip_card, name_of, why_missing
+from worldloom.report.content import ClipEntry, ReportContent
+from worldloom.report.page import Drawn, Section, in_groups, write_page
+from worldloom.report.pictures import FrameStore
 
 
 def write_report(path: Path, content: ReportContent) -> Path:
@@ -17,8 +21,165 @@ def write_report(path: Path, content: ReportContent) -> Path:
     Returns:
         `path`.
     """
-    from worldloom.report.page import render
+    stores = {id(entry): FrameStore(entry.clip, max(STRIP_WIDTH, 420)) for entry in content.clips}
+    cards = [clip_card(entry.clip, entry.title) for entry in content.clips]
+    sections = [Section("steps", "What was done", kind="steps")] if content.steps else []
+    if cards:
+        why = "A few frames of each clip, and the state of its annotations."
+        sections.append(Section("clips", "Clips", why, kind="sheet"))
+    sections += [part for part in _drawn_sections(content, stores) if part.pictures]
+    if content.funnel:
+        why = (
+            "Rows into each pass and what became of them; every row that goes in comes out under one of these colours."
+        )
+        sections.append(Section("funnel", "What became of every row", why, kind="funnel"))
+    if content.scores:
+        why = "Every label was scored against the truth of the renderer. A figure comes with the command that makes it."
+        sections.append(Section("truth", "How true the labels are", why, kind="truth"))
+    return write_page(
+        path,
+        "report.html.j2",
+        content=content,
+        sections=sections,
+        cards=cards,
+        tiles=_tiles(content),
+        slowest=max((step.seconds for step in content.steps), default=0.0),
+        score_groups=in_groups(content.scores),
+    )
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render("report.html.j2", content=content), encoding="utf-8")
-    return path
+
+def _tiles(content: ReportContent) -> list[tuple[str, str]]:
+    clips = [entry.clip for entry in content.clips]
+    tiles = []
+    if content.steps:
+        tiles.append((f"{sum(step.seconds for step in content.steps):.0f} s", "from start to end"))
+    if clips:
+        tiles.append((str(len(clips)), "clips"))
+        tiles.append((f"{sum(clip.seconds for clip in clips):.0f} s", "of video"))
+        tiles.append((str(sum(event.kind == "pair" for clip in clips for event in clip.events)), "exit-entry pairs"))
+        tiles.append(
+            (str(sum(len(clip.revisits.pairs) for clip in clips if clip.revisits is not None)), "revisit pairs")
+        )
+    judged = [row for row in content.scores if row.verdict != "none"]
+    if judged:
+        tiles.append((f"{sum(row.verdict == 'met' for row in judged)} / {len(judged)}", "targets of label truth met"))
+    return tiles
+
+
+def _drawn_sections(content: ReportContent, stores: dict[int, FrameStore]) -> list[Section]:
+    entries = content.clips
+    with_camera = [entry for entry in entries if entry.clip.camera is not None or entry.truth is not None]
+    with_actions = [entry for entry in entries if entry.clip.actions is not None]
+    with_events = _richest(entries, lambda clip: len(clip.events) + 3 * sum(e.kind == "pair" for e in clip.events))
+    with_depth = [entry for entry in entries if entry.clip.depth is not None and len(entry.clip.depth)]
+    with_loops = _richest(entries, lambda clip: 0 if clip.revisits is None else len(clip.revisits.pairs))
+    few = slice(0, content.shown)
+    return [
+        Section("paths", "Camera paths from above",
+                "The estimate, laid on the truth by one similarity per scale group. Cones show where the camera looks.",
+                pictures=[path_picture(entry) for entry in with_camera], columns="trio"),
+        Section("actions", "Actions over time",
+                "What the camera was told to do, what the labels say from its true path, and what they say from the "
+                "estimated one. A red line marks a label that differs from the truth.",
+                pictures=[action_picture(entry) for entry in with_actions[few]], wide=True),
+        Section("events", "Exits and entries",
+                "How much of each subject can be seen, and why it was hidden. The pictures show the last clear view "
+                "before an exit and the first one after an entry.",
+                pictures=[timeline_picture(entry, stores[id(entry)]) for entry in with_events[few]], wide=True),
+        Section("depth", "Depth beside true depth",
+                "One frame per clip on one colour scale; stripes where there is no value.",
+                pictures=[depth_picture(entry, stores[id(entry)]) for entry in with_depth[few]], wide=True),
+        Section("revisits", "Revisits",
+                "How much each frame sees again of what an earlier one saw, and the pictures of the best pairs.",
+                pictures=[loop_picture(entry, stores[id(entry)]) for entry in with_loops[few]], wide=True),
+    ]  # fmt: skip
+
+
+def _richest(entries: list[ClipEntry], worth: object) -> list[ClipEntry]:
+    """Entries with something to show, those with most first."""
+    assert callable(worth)
+    return sorted((one for one in entries if worth(one.clip) > 0), key=lambda one: -worth(one.clip))
+
+
+def path_picture(entry: ClipEntry) -> Drawn:
+    """Camera path from above, with the error in words where the truth is known."""
+    from worldloom.report.paths import align_track, paths_from_above
+
+    camera, truth = entry.clip.camera, entry.truth.camera if entry.truth is not None else None
+    title = entry.title or name_of(entry.clip)
+    if camera is None and truth is None:
+        return Drawn(title, reason=why_missing(entry.clip, "pose"))
+    says = "" if camera is not None else why_missing(entry.clip, "pose")
+    if camera is not None and truth is not None:
+        parts = align_track(camera, truth).rmse
+        says = "; ".join(
+            (f"group {group}: " if len(parts) > 1 else "") + f"off by {100 * rmse:.1f} cm, {100 * rmse / length:.2g} %"
+            for group, rmse, length in parts if length > 0
+        ) + (" of the path (RMSE)" if parts else "")  # fmt: skip
+        says = says or "no length to compare: the estimate knows rotation only, or the camera stays in place"
+    return Drawn.of(paths_from_above(camera, truth), title, says, f"camera path of {title} from above")
+
+
+def action_lanes(clip: Clip, truth: Clip | None, on_true_poses: Actions | None = None) -> list[tuple[str, Actions]]:
+    """Lanes for the action strip: truth, labels from the true poses, labels from the clip's own poses."""
+    lanes = []
+    if truth is not None and truth.actions is not None:
+        lanes.append(("truth", truth.actions))
+        if on_true_poses is None and truth.camera is not None:
+            from worldloom.catalogs.actions import label_actions
+
+            on_true_poses = label_actions(truth.camera, float(truth.fps))
+        if on_true_poses is not None:
+            lanes.append(("from true poses", on_true_poses))
+    if clip.actions is not None:
+        lanes.append(("from estimated poses" if lanes else "labels", clip.actions))
+    return lanes
+
+
+def action_picture(entry: ClipEntry) -> Drawn:
+    """Action strip of a clip."""
+    from worldloom.report.actions import action_strip
+
+    title = entry.title or name_of(entry.clip)
+    lanes = action_lanes(entry.clip, entry.truth, entry.on_true_poses)
+    if not lanes:
+        return Drawn(title, reason=why_missing(entry.clip, "actions"))
+    return Drawn.of(action_strip(lanes, float(entry.clip.fps)), title, alt=f"actions of {title} over time")
+
+
+def timeline_picture(entry: ClipEntry, store: FrameStore) -> Drawn:
+    """Exits and entries of a clip."""
+    from worldloom.report.timeline import event_timeline
+
+    title = entry.title or name_of(entry.clip)
+    truth = entry.truth if entry.truth is not None and entry.truth.subjects is not None else None
+    if entry.clip.subjects is None and truth is None:
+        return Drawn(title, reason=why_missing(entry.clip, "subjects", "events"))
+    return Drawn.of(event_timeline(entry.clip, truth, store), title, alt=f"exits and entries of {title} over time")
+
+
+def depth_picture(entry: ClipEntry, store: FrameStore) -> Drawn:
+    """Depth of one frame of a clip."""
+    from worldloom.report.depth import depth_pair, shown_frame
+
+    title = entry.title or name_of(entry.clip)
+    truth = entry.truth.depth if entry.truth is not None else None
+    frame = shown_frame(entry.clip.depth, truth)
+    if frame is None:
+        return Drawn(title, reason=why_missing(entry.clip, "depth"))
+    says = f"at {frame / float(entry.clip.fps):.1f} s"
+    return Drawn.of(depth_pair(store.one(frame), entry.clip.depth, truth, frame), title, says, f"depth of {title}")
+
+
+def loop_picture(entry: ClipEntry, store: FrameStore) -> Drawn:
+    """Overlap matrix and revisit pairs of a clip."""
+    from worldloom.report.loops import revisit_loop
+
+    title = entry.title or name_of(entry.clip)
+    revisits = entry.clip.revisits
+    if revisits is None:
+        return Drawn(title, reason=why_missing(entry.clip, "revisits"))
+    source = "depth" if revisits.from_depth else "poses alone"
+    says = f"{len(revisits.pairs)} pairs, {revisits.density:.0%} of the frames have a partner; overlap from {source}"
+    truth = entry.truth.revisits if entry.truth is not None else None
+    return Drawn.of(revisit_loop(entry.clip, truth, store=store), title, says, f"revisits of {title}")

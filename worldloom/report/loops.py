@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from worldloom.catalogs.clip import Clip, Revisits
-from worldloom.report.figure import ESTIMATE, INK, MUTED, TRUTH, figure, quiet, to_png
+from worldloom.report.figure import ESTIMATE, INK, MUTED, TRUTH, figure, hatch_background, quiet, to_png
 from worldloom.report.pictures import FrameStore
 
 MOST_PAIRS = 2
+MOST_ROWS = 40
+MAP_WIDTH = 80
 
 
 def overlap_of(clip: Clip) -> tuple[np.ndarray, np.ndarray] | None:
     """Overlap matrix (N, N) of a clip and the frames (N,) it stands for; None without a camera.
 
-    From depth where there is depth at several frames, else from the poses alone.
+    From depth where there is depth at several frames, else from the poses alone. Made for the eye: at most
+    `MOST_ROWS` frames, and depth thinned to about `MAP_WIDTH` pixels across.
     """
-    from worldloom.catalogs.overlap import RevisitRules, overlap_matrix, pose_overlap_matrix
+    from worldloom.catalogs.overlap import overlap_matrix, pose_overlap_matrix
 
     if clip.camera is None or not clip.camera.valid.any():
         return None
     if clip.depth is not None and len(clip.depth) > 2:
-        frames = np.asarray(clip.depth.frames)
-        return overlap_matrix(clip.depth, clip.camera, clip.width, clip.height, RevisitRules()), frames
-    frames = np.flatnonzero(clip.camera.valid)[:: max(1, round(float(clip.fps) / 4))]
-    rules = RevisitRules()
-    return pose_overlap_matrix(clip.camera, clip.width, clip.height, float(clip.fps), rules, frames), frames
+        rows = slice(None, None, -(-len(clip.depth) // MOST_ROWS))
+        step = max(1, clip.depth.z.shape[2] // MAP_WIDTH)
+        thin = replace(
+            clip.depth,
+            frames=clip.depth.frames[rows],
+            z=clip.depth.z[rows, step // 2 :: step, step // 2 :: step],
+            valid=clip.depth.valid[rows, step // 2 :: step, step // 2 :: step],
+            confidence=clip.depth.confidence[rows],
+        )
+        return overlap_matrix(thin, clip.camera, clip.width, clip.height), np.asarray(thin.frames)
+    frames = np.flatnonzero(clip.camera.valid)
+    frames = frames[:: -(-len(frames) // MOST_ROWS)]
+    return pose_overlap_matrix(clip.camera, clip.width, clip.height, frames=frames), frames
 
 
 def revisit_loop(
@@ -93,10 +105,13 @@ def draw_overlap(
     from matplotlib.colors import LinearSegmentedColormap
 
     if overlap is not None and len(overlap[1]):
+        hatch_background(axes)
         matrix, at = np.asarray(overlap[0], float), np.asarray(overlap[1], float)
         edges = np.concatenate([[at[0]], (at[1:] + at[:-1]) / 2, [at[-1] + 1]]) / fps
         colours = LinearSegmentedColormap.from_list("overlap", ["#f7f4ed", "#bcd3d0", "#5d9199", "#1d3c52"])
-        image = axes.pcolormesh(edges, edges, np.nan_to_num(matrix), cmap=colours, vmin=0, vmax=1, rasterized=True)
+        image = axes.pcolormesh(
+            edges, edges, np.ma.masked_invalid(matrix), cmap=colours, vmin=0, vmax=1, rasterized=True
+        )
         place = axes.inset_axes((1.03, 0.0, 0.03, 1.0))
         bar = axes.figure.colorbar(image, cax=place, ticks=[0, 0.2, 0.5, 1.0])
         bar.outline.set_visible(False)

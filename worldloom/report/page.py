@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worldloom.report.content import TruthRow
+from worldloom.report.pictures import data_uri
+
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture on a page with the words around it, or the reason why there is none."""
+
+    title: str = ""
+    says: str = ""
+    uri: str = ""
+    alt: str = ""
+    reason: str = ""
+
+    @classmethod
+    def of(cls, png: bytes, title: str = "", says: str = "", alt: str = "") -> Drawn:
+        """A picture from its bytes."""
+        return cls(title, says, data_uri(png), alt or title)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: `kind` says which macro draws it, `pictures` what is in it otherwise."""
+
+    anchor: str
+    title: str
+    why: str = ""
+    kind: str = "pictures"
+    pictures: list[Drawn] = field(default_factory=list)
+    columns: str = ""
+    wide: bool = False
 
 
 def render(template: str, **values: Any) -> str:
@@ -24,4 +57,29 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["figure"] = as_figure
     return environment.get_template(template).render(**values)
+
+
+def write_page(path: Path, template: str, **values: Any) -> Path:
+    """Write the page of `template` as one file; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(template, **values), encoding="utf-8")
+    return path
+
+
+def as_figure(value: float | None) -> str:
+    """A figure with three significant digits, `–` where there is none."""
+    if value is None or value != value:
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def in_groups(rows: list[TruthRow]) -> list[tuple[str, list[TruthRow]]]:
+    """Rows of the table of label truth under their headings, in the order in which these first appear."""
+    groups: dict[str, list[TruthRow]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    return list(groups.items())

@@ -87,7 +87,8 @@ def draw_timeline(axes: Any, parts: Sequence[tuple[str, Clip, str]], fps: float,
     handles += [Patch(facecolor=CAUSES[c], hatch="////" if c == "unexplained" else None, edgecolor="#ffffff", lw=0,
                       label=f"hidden: {CAUSE_NAMES[c]}") for c in CAUSES if c in causes]  # fmt: skip
     below = -0.27 / max(0.5, axes.bbox.height / axes.figure.dpi)
-    axes.legend(handles=handles, ncols=5, loc="upper left", bbox_to_anchor=(-0.01, below), handlelength=1.3, handleheight=1.0, labelcolor=INK)  # fmt: skip
+    axes.legend(handles=handles, ncols=5, loc="upper left", bbox_to_anchor=(-0.01, below), handlelength=1.3,
+                handleheight=1.0, labelcolor=INK)  # fmt: skip
 
 
 def _subject_row(
