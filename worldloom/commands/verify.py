@@ -1,0 +1,30 @@
+"""`worldloom verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worldloom import console
+
+
+def verify(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset, or the folder of a run.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Digests and counts only; do not open every member.")] = False,
+) -> None:
+    """Check every shard of a dataset: digests, counts, contiguity, each member, the catalog."""
+    from worldloom.catalogs.verify import verify as examine
+    from worldloom.commands.places import dataset_of
+
+    place = dataset_of(dataset)
+    report = examine(place, deep=not quick)
+    console.say(f"{place}: {report.shards} shards, {report.samples} samples")
+    for problem in report.problems:
+        console.error(str(problem))
+    if report.problems:
+        console.say(f"{len(report.problems)} problems; the same job run again rebuilds shards from its working folder")
+        raise typer.Exit(1)
+    console.say("no problems")
+    console.following(f"worldloom inspect {dataset}")
