@@ -1,0 +1,143 @@
+"""A source video from its first frame to its last: any codec and pixel format to upright RGB, damage counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.probe import VideoLimits, choose_stream, open_video, orientation
+
+
+class Converter:
+    """Turns decoded frames into upright (H, W, 3) uint8 RGB; matrix and range as the frame is tagged."""
+
+    def __init__(self) -> None:
+        self._reformatter = av.video.reformatter.VideoReformatter()
+
+    def rgb(self, frame: Any) -> np.ndarray:
+        """The picture of one decoded frame, in memory of its own."""
+        picture = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        turns, mirrored = orientation(frame)
+        if mirrored:
+            picture = picture[:, ::-1]
+        return np.ascontiguousarray(np.rot90(picture, turns))
+
+
+class SourceFrames:
+    """Iterates once over (pts, rgb) of a source video; afterwards says how much of it was damaged.
+
+    Attributes:
+        stream: index of the stream in the file.
+        time_base: seconds per unit of PTS.
+        frames: how many frames came out so far.
+        damaged: packets that did not decode, and frames the decoder flags as corrupt (they are given out all the same).
+        error: what ended the video before its end; empty where nothing did.
+    """
+
+    def __init__(self, path: Path | str | bytes, stream: int | None = None, limits: VideoLimits | None = None) -> None:
+        self.frames = 0
+        self.damaged = 0
+        self.error = ""
+        self._limits = limits or VideoLimits()
+        self._where = None if isinstance(path, bytes) else Path(path)
+        self._container = open_video(path, self._limits)
+        try:
+            self._stream = choose_stream(self._container, stream, self._limits, self._where)
+        except BaseException:
+            self._container.close()
+            raise
+        self.stream: int = self._stream.index
+        self.time_base: Fraction = self._stream.time_base
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        converter = Converter()
+        last: int | None = None
+        shape: tuple[int, ...] | None = None
+        with self._container:
+            for frame in self._decoded():
+                # Some AVI and damaged files give no PTS, or one that goes back: such frames follow at the stated rate.
+                pts = frame.pts if frame.pts is not None else frame.dts
+                if pts is None or (last is not None and pts <= last):
+                    pts = 0 if last is None else last + self._usual_step()
+                picture = converter.rgb(frame)
+                if shape is not None and picture.shape != shape:
+                    self.error = (
+                        f"the picture changes its size from {shape[1]} x {shape[0]} to "
+                        f"{picture.shape[1]} x {picture.shape[0]} after {self.frames} frames"
+                    )
+                    return
+                shape, last = picture.shape, pts
+                self.frames += 1
+                self.damaged += bool(frame.is_corrupt)
+                yield pts, picture
+
+    def _decoded(self) -> Iterator[Any]:
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    yield from self._stream.codec_context.decode(packet)
+                except MemoryError:
+                    raise
+                except av.error.FFmpegError:
+                    self.damaged += 1
+        except MemoryError:
+            raise
+        except av.error.FFmpegError as error:
+            self.error = f"cannot be read after {self.frames} frames ({error.strerror})"
+
+    def _usual_step(self) -> int:
+        rate = self._stream.average_rate or Fraction(25)
+        return max(1, round(1 / (rate * self.time_base)))
+
+
+def decode_source(
+    path: Path | str | bytes, stream: int | None = None, limits: VideoLimits | None = None
+) -> SourceFrames:
+    """Open a source for one pass: `for pts, rgb in (source := decode_source(path)): ...`, then `source.damaged`.
+
+    Args:
+        path: a local file, or its bytes.
+        stream: index of the stream in the file (`VideoInfo.stream`); the best video stream where not given.
+        limits: what it may claim.
+
+    Raises:
+        BadInput: as `probe`, apart from `no_frames` and `encrypted`: then there is simply nothing to iterate over.
+    """
+    return SourceFrames(path, stream, limits)
+
+
+def cfr_index(pts_s: np.ndarray, fps: Fraction | float) -> np.ndarray:
+    """Which source frame each frame of a constant rate shows: the nearest one in time, the earlier at a tie.
+
+    The last source frame counts as long as the median one, so 30 frames at 15 fps are 2 s and give 60 at 30 fps;
+    a source that already has this rate maps to itself.
+
+    Args:
+        pts_s: (n,) seconds, ascending, n >= 1.
+        fps: wanted rate.
+
+    Returns:
+        (T,) int32 into the source, ascending, T >= 1.
+
+    Raises:
+        BadInput: `no_frames`, no source frame at all.
+    """
+    pts_s = np.asarray(pts_s, np.float64)
+    if len(pts_s) == 0:
+        raise BadInput("no_frames", "there is no frame to resample")
+    rate = float(fps)
+    usual = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 1 / rate
+    total = pts_s[-1] - pts_s[0] + usual
+    count = max(1, int(np.floor(total * rate + 1e-3)))
+    wanted = pts_s[0] + np.arange(count) / rate
+    after = np.clip(np.searchsorted(pts_s, wanted), 1, max(1, len(pts_s) - 1))
+    if len(pts_s) == 1:
+        return np.zeros(count, np.int32)
+    later_is_nearer = pts_s[after] - wanted < wanted - pts_s[after - 1] - 1e-6
+    return np.where(later_is_nearer, after, after - 1).astype(np.int32)
