@@ -19,12 +19,16 @@ def seen(*runs: tuple[float, int]) -> np.ndarray:
 
 def one_subject(visibility: np.ndarray, box: np.ndarray, **known: Any) -> Subjects:
     known = {name: value[None] for name, value in known.items()}
-    return Subjects(np.array([7], np.int32), ["person"], box[None].astype(np.float32), visibility[None], ["test"], **known)
+    return Subjects(
+        np.array([7], np.int32), ["person"], box[None].astype(np.float32), visibility[None], ["test"], **known
+    )
 
 
 def walker(x_centre: np.ndarray, width: float = 60.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clipped box, full box and in-frame share of a subject whose centre walks along x_centre."""
-    full = np.stack([x_centre - width / 2, np.full_like(x_centre, 100), x_centre + width / 2, np.full_like(x_centre, 200)], 1)
+    full = np.stack(
+        [x_centre - width / 2, np.full_like(x_centre, 100), x_centre + width / 2, np.full_like(x_centre, 200)], 1
+    )
     box = np.clip(full, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT])
     share = (box[:, 2] - box[:, 0]) / width
     box[share <= 0] = np.nan

@@ -31,6 +31,7 @@ class RevisitRules(Strict):
         pose_grid: side of the grid of points per frame where overlap is computed from poses alone.
         pose_depths: their depths in median scene depths.
         metric_depth_m: median scene depth that poses alone are given where a metric camera does not know it.
+        relative_depth_s: the same for a relative camera: the way it goes in so many seconds at its usual speed.
     """
 
     depth_tolerance: float = 0.03
@@ -41,6 +42,7 @@ class RevisitRules(Strict):
     pose_grid: int = 16
     pose_depths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     metric_depth_m: float = 4.0
+    relative_depth_s: float = 3.0
 
 
 def overlap_one_way(
@@ -105,17 +107,23 @@ def overlap_matrix(
 
 
 def pose_overlap_matrix(
-    camera: Camera, width: int, height: int, rules: RevisitRules | None = None, frames: np.ndarray | None = None
+    camera: Camera,
+    width: int,
+    height: int,
+    fps: Fraction | float,
+    rules: RevisitRules | None = None,
+    frames: np.ndarray | None = None,
 ) -> np.ndarray:
     """Overlap of every two frames from poses alone: the view of each is filled with points at a few assumed depths.
 
     Walls are not seen, so two rooms overlap through one: label what comes of it with this method's name.
 
     Args:
-        camera: of the clip. Its `median_depth` sets the assumed depths; without it, metres or the camera's own unit.
-            Where translation is unknown only the rotation counts.
+        camera: of the clip. Its `median_depth` sets the assumed depths; without it, metres or the usual speed do.
+            With scale `none` only the rotation counts.
         width: of the video.
         height: of the video.
+        fps: frames per second, for the usual speed.
         rules: thresholds.
         frames: (N,) which frames; all by default.
 
@@ -130,7 +138,7 @@ def pose_overlap_matrix(
     w2c = invert_poses(c2w)
     uv = pixel_centres(rules.pose_grid, rules.pose_grid).reshape(-1, 2)
     uv = uv * [width / rules.pose_grid, height / rules.pose_grid]
-    scene = _assumed_depth(camera, frames, rules)
+    scene = _assumed_depth(camera, fps, rules)[frames]
     comparable = _comparable(camera, frames)
     one_way = np.full((len(frames), len(frames)), np.nan)
     for i in range(len(frames)):
@@ -203,12 +211,18 @@ def _comparable(camera: Camera, frames: np.ndarray) -> np.ndarray:
     return valid[:, None] & valid[None, :] & (group[:, None] == group[None, :])
 
 
-def _assumed_depth(camera: Camera, frames: np.ndarray, rules: RevisitRules) -> np.ndarray:
-    """(N,) scene depth for overlap from poses alone."""
+def _assumed_depth(camera: Camera, fps: Fraction | float, rules: RevisitRules) -> np.ndarray:
+    """(T,) scene depth for overlap from poses alone."""
     known = camera.median_depth
     if known is not None and np.isfinite(known).any():
-        return np.where(np.isfinite(known), known, np.nanmedian(known)).astype(np.float64)[frames]
-    return np.full(len(frames), rules.metric_depth_m if camera.scale == "metric" else 1.0)
+        return np.where(np.isfinite(known), known, np.nanmedian(known)).astype(np.float64)
+    if camera.scale == "metric":
+        return np.full(len(camera), rules.metric_depth_m)
+    same = camera.scale_group[1:] == camera.scale_group[:-1]
+    step = np.linalg.norm(np.diff(camera.c2w[:, :3, 3], axis=0), axis=1)[same]
+    step = step[np.isfinite(step) & (step > 0)]
+    usual = float(np.percentile(step, 90)) * float(fps) if len(step) else 0.0
+    return np.full(len(camera), max(usual * rules.relative_depth_s, 1e-9))
 
 
 def _world_points(z: np.ndarray, valid: np.ndarray, k: np.ndarray, c2w: np.ndarray) -> np.ndarray:
