@@ -81,7 +81,7 @@ def test_a_turn_shows_as_much_as_the_two_views_share() -> None:
 
 
 def test_a_wall_in_between_hides_and_one_behind_does_not() -> None:
-    depth, camera = room_clip(np.zeros(2))
+    depth, _ = room_clip(np.zeros(2))
     depth.z[1] = 2.0
     k = K * 0.25
     pose = np.eye(4)

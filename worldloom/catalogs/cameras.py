@@ -65,7 +65,7 @@ def invert_poses(c2w: np.ndarray) -> np.ndarray:
     rotation = np.swapaxes(c2w[..., :3, :3], -1, -2)
     inverse[..., :3, :3] = rotation
     inverse[..., :3, 3] = -(rotation @ c2w[..., :3, 3:])[..., 0]
-    inverse[..., 3, 3] = c2w[..., 3, 3]
+    inverse[..., 3, :] = c2w[..., 3, :]
     return inverse
 
 
