@@ -1,0 +1,146 @@
+"""Random fields that the materials are woven from.
+
+Structure from motion needs surfaces on which no two spots look alike: periodic or cloud-like walls gave camera paths
+5 to 19 % off, non-repeating detail at all scales 0.07 %. So every field here is drawn over the whole sheet, and the
+finest octave is one texel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Colour = tuple[float, float, float]
+"""Red, green, blue in [0, 1], as displayed (not linear)."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A piece of surface to be painted.
+
+    Attributes:
+        height: rows of texels.
+        width: columns of texels.
+        size_m: width and height in metres.
+        rng: the only source of chance.
+    """
+
+    height: int
+    width: int
+    size_m: tuple[float, float]
+    rng: np.random.Generator
+
+    @property
+    def per_m(self) -> float:
+        """Texels per metre."""
+        return 0.5 * (self.width / self.size_m[0] + self.height / self.size_m[1])
+
+    def texels(self, metres: float, least: int = 1) -> int:
+        """A length on the sheet, in whole texels."""
+        return max(least, round(metres * self.per_m))
+
+
+Material = Callable[[Sheet], np.ndarray]
+"""From a sheet to (height, width, 3) float32 albedo in [0, 1], as displayed; row 0 is the top."""
+
+
+def fractal(sheet: Sheet, coarsest_m: float = 0.5, gain: float = 0.7, stretch: float = 1.0) -> np.ndarray:
+    """Noise with equal say for every scale from `coarsest_m` down to a texel.
+
+    Args:
+        sheet: where it lies.
+        coarsest_m: size of the largest blotches.
+        gain: strength of an octave over that of the next coarser one; high keeps the fine detail strong.
+        stretch: how much longer features are along columns (u) than along rows.
+
+    Returns:
+        (height, width) float32, mean about 0, standard deviation about 1.
+    """
+    octaves = max(1, int(np.ceil(np.log2(max(2.0, coarsest_m * sheet.per_m)))))
+    height, width = sheet.height, sheet.width
+    field = np.zeros((1, 1), np.float32)
+    power, strength = 0.0, 1.0
+    for octave in range(octaves, -1, -1):
+        rows = max(1, -(-height // 2**octave))
+        columns = max(1, -(-int(width / stretch) // 2**octave))
+        field = cv2.resize(field, (columns, rows), interpolation=cv2.INTER_LINEAR).reshape(rows, columns)
+        field = field + np.float32(strength) * (sheet.rng.random((rows, columns), np.float32) * 3.46 - 1.73)
+        power += strength**2
+        strength *= gain
+    if field.shape != (height, width):
+        field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width)
+    return field * np.float32(1.0 / np.sqrt(power))
+
+
+def plain(sheet: Sheet, colour: Colour) -> np.ndarray:
+    """One colour all over."""
+    return np.broadcast_to(np.asarray(colour, np.float32), (sheet.height, sheet.width, 3)).copy()
+
+
+def modulate(picture: np.ndarray, field: np.ndarray, strength: float) -> np.ndarray:
+    """`picture` made lighter and darker by `field`, in place."""
+    picture *= (1.0 + np.float32(strength) * field)[..., None]
+    return picture
+
+
+def tint(picture: np.ndarray, field: np.ndarray, towards: Colour, strength: float) -> np.ndarray:
+    """`picture` mixed with a colour where `field` is above 0 (all of it at 1 / strength), in place."""
+    share = np.clip(field * np.float32(strength), 0.0, 1.0)[..., None]
+    picture += (np.asarray(towards, np.float32) - picture) * share
+    return picture
+
+
+def flecks(
+    sheet: Sheet, picture: np.ndarray, per_m2: float, size_m: tuple[float, float], colours: list[Colour], alpha: float = 1.0
+) -> np.ndarray:
+    """Scatter small ellipses (pebbles, chips, petals, stains) over `picture`, in place.
+
+    Args:
+        sheet: where they lie.
+        picture: (height, width, 3) float32.
+        per_m2: how many.
+        size_m: smallest and largest half axis.
+        colours: drawn from at random and varied by a tenth.
+        alpha: 1 covers, less lets the picture through.
+    """
+    count = int(sheet.rng.poisson(per_m2 * sheet.size_m[0] * sheet.size_m[1]))
+    rng = sheet.rng
+    target = picture if alpha >= 1.0 else picture.copy()
+    centres = rng.random((count, 2)) * (sheet.width, sheet.height)
+    spread = rng.random((count, 2)) ** 2 * (size_m[1] - size_m[0]) + size_m[0]
+    axes = np.maximum(0.6, spread * sheet.per_m)
+    angles = rng.random(count) * 180
+    palette = np.asarray(colours, np.float32)[rng.integers(0, len(colours), count)]
+    palette = np.clip(palette * (0.85 + 0.3 * rng.random((count, 1))), 0, 1)
+    for centre, axis, angle, colour in zip(centres * 8, axes * 8, angles, palette.tolist(), strict=True):
+        box = (int(centre[0]), int(centre[1])), (int(axis[0]), int(axis[1]))
+        cv2.ellipse(target, box[0], box[1], float(angle), 0, 360, colour, -1, cv2.LINE_8, 3)
+    if target is not picture:
+        picture += np.float32(alpha) * (target - picture)
+    return picture
+
+
+def scratches(sheet: Sheet, picture: np.ndarray, per_m2: float, length_m: float, colour: Colour, alpha: float) -> np.ndarray:
+    """Thin crooked lines (cracks, scuffs, hairs), in place."""
+    rng = sheet.rng
+    count = int(rng.poisson(per_m2 * sheet.size_m[0] * sheet.size_m[1]))
+    target = picture.copy()
+    for _ in range(count):
+        steps = int(rng.integers(3, 9))
+        turn = rng.random() * 2 * np.pi + np.cumsum(rng.normal(0, 0.5, steps))
+        step = length_m * sheet.per_m / steps * (0.4 + 1.2 * rng.random())
+        path = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1) * step, 0)
+        path += rng.random(2) * (sheet.width, sheet.height)
+        cv2.polylines(target, [(path * 8).astype(np.int32)], False, colour, 1, cv2.LINE_AA, 3)
+    picture += np.float32(alpha) * (target - picture)
+    return picture
+
+
+def vary(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
+    """A colour near `colour`: lighter or darker by up to `amount`, and each channel by a third of that."""
+    shift = 1 + amount * (2 * rng.random() - 1) + amount / 3 * (2 * rng.random(3) - 1)
+    red, green, blue = np.clip(np.asarray(colour) * shift, 0.0, 1.0)
+    return float(red), float(green), float(blue)

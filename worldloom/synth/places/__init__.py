@@ -1,0 +1,1 @@
+"""The places worlds are built at: one file per place."""
