@@ -94,6 +94,4 @@ def why_missing(clip: Clip, *names: str) -> str:
         note = clip.annotations.get(name)
         if note is not None and note.status != "ok":
             return f"{name} {note.status}: {note.reason or 'no reason given'}"
-    return (
-        f"{names[0]}: not asked for in this run" if names[0] not in clip.annotations else f"{names[0]}: nothing found"
-    )
+    return f"{names[0]}: " + ("nothing found" if names[0] in clip.annotations else "not asked for in this run")

@@ -6,8 +6,8 @@
     content = ReportContent(title="worldloom demo", intro="Six rendered worlds, labelled as if nothing were known.")
     content.steps.append(Step("Render 6 worlds", seconds=21.4, says="486 frames at 38 frames/s"))
     content.clips.append(ClipEntry(clip, truth=truth, title="a room with two people"))
-    content.funnel.append(FunnelRow("ingest", inputs=6, ok=6, out=6))
-    content.funnel.append(FunnelRow("pose", inputs=6, ok=5, failed={"timeout": 1}))
+    content.funnel = summary.tables  # of a RunSummary, or rows of one's own:
+    content.funnel = [FunnelRow("ingest", 6, ok=6), FunnelRow("pack", 6, ok=5, dropped={"too_dark": 1})]
     content.scores.append(TruthRow("ATE, median", 0.4, "<= 1", "met", n=12, unit="% of path",
                                    command="worldloom scorecard --only pose"))
     content.next_command = "worldloom run FOLDER"
@@ -18,11 +18,14 @@ Nothing here imports a plotting library.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from worldloom.catalogs.clip import Actions, Clip
+
+if TYPE_CHECKING:
+    from worldloom.pipeline.funnel import Tally
 
 Verdict = Literal["met", "missed", "none"]
 
@@ -54,6 +57,7 @@ class FunnelRow:
         failed: number of rows failed, by reason.
         absent: number of rows answered with "nothing to say", by reason (annotations).
         out: rows that came out where that differs from `ok` (one video becomes several clips); None where it does not.
+        part_of: the pass that an operation belongs to; empty for a pass.
     """
 
     name: str
@@ -63,6 +67,7 @@ class FunnelRow:
     failed: Mapping[str, int] = field(default_factory=dict)
     absent: Mapping[str, int] = field(default_factory=dict)
     out: int | None = None
+    part_of: str = ""
 
     @property
     def balanced(self) -> bool:
@@ -124,7 +129,7 @@ class ReportContent:
         intro: a paragraph below it.
         steps: what was done, in order, with seconds.
         clips: contact sheet in this order; the first `shown` that have something to show are drawn in detail.
-        funnel: the job, a row per pass and per operation.
+        funnel: the job, a row per pass and per operation; `RunSummary.tables` as they are, or rows made by hand.
         scores: the table of label truth.
         next_command: the command to type next.
         facts: small print, e.g. machine, versions, dataset path, by name.
@@ -135,7 +140,7 @@ class ReportContent:
     intro: str = ""
     steps: list[Step] = field(default_factory=list)
     clips: list[ClipEntry] = field(default_factory=list)
-    funnel: list[FunnelRow] = field(default_factory=list)
+    funnel: Sequence[FunnelRow | Tally] = ()
     scores: list[TruthRow] = field(default_factory=list)
     next_command: str = ""
     facts: dict[str, str] = field(default_factory=dict)

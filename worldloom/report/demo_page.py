@@ -29,9 +29,7 @@ def write_report(path: Path, content: ReportContent) -> Path:
         sections.append(Section("clips", "Clips", why, kind="sheet"))
     sections += [part for part in _drawn_sections(content, stores) if part.pictures]
     if content.funnel:
-        why = (
-            "Rows into each pass and what became of them; every row that goes in comes out under one of these colours."
-        )
+        why = "Rows into each pass and what became of them: every row that goes in comes out in one of these colours."
         sections.append(Section("funnel", "What became of every row", why, kind="funnel"))
     if content.scores:
         why = "Every label was scored against the truth of the renderer. A figure comes with the command that makes it."

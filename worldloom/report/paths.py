@@ -84,8 +84,8 @@ def paths_from_above(estimated: Camera | None, truth: Camera | None = None, titl
         truth: in metres.
         title: above the plot.
     """
-    with figure(4.2, 4.2) as drawn:
-        draw_paths(drawn.add_axes((0.1, 0.1, 0.86, 0.82)), estimated, truth, title)
+    with figure(3.5, 3.5) as drawn:
+        draw_paths(drawn.add_axes((0.1, 0.1, 0.88, 0.88)), estimated, truth, title)
         return to_png(drawn)
 
 
