@@ -1,0 +1,117 @@
+"""The child's side of `sandbox`: import one function, then answer calls until the parent goes."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import os
+import pickle
+import resource
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worldloom.catalogs.errors import BadInput, UsageError
+
+HEADER = struct.Struct(">Q")
+"""Length of the message that follows."""
+
+MAX_MESSAGE_BYTES = 1 << 31
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main() -> None:
+    """Entry of the started interpreter: argv holds the package's folder, the socket's number and the parent's id."""
+    _die_with(int(sys.argv[3]))
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    link = socket.socket(fileno=int(sys.argv[2]))
+    os.set_inheritable(link.fileno(), False)
+    link.setblocking(True)
+    order = pickle.loads(_receive(link))  # noqa: S301 -- from our own parent
+    try:
+        function = _import(order["entry"], order["path"])
+        if order["address_space_bytes"]:
+            _limit_address_space(order["address_space_bytes"])
+    except BaseException as error:
+        _send(link, *_problem(error))
+        return
+    _send(link, "ready", None)
+    while True:
+        try:
+            message = _receive(link)
+        except (EOFError, OSError):
+            return
+        kind, value = _answer(function, message)
+        try:
+            _send(link, kind, value)
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            _send(link, "raised", (type(error).__name__, f"the result cannot be sent: {error}", ""))
+
+
+def _answer(function: Callable[[Any], Any], message: bytes) -> tuple[str, Any]:
+    try:
+        return "result", function(pickle.loads(message))  # noqa: S301 -- from our own parent
+    except BaseException as error:  # SystemExit too: the parent decides when the child ends
+        return _problem(error)
+
+
+def _problem(error: BaseException) -> tuple[str, Any]:
+    if isinstance(error, BadInput):
+        return "bad_input", (error.reason, error.message, error.where, error.remedy)
+    if isinstance(error, UsageError):
+        return "usage", str(error)
+    if isinstance(error, MemoryError):
+        return "memory", str(error)
+    return "raised", (type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+
+
+def _import(entry: str, path: list[str]) -> Callable[[Any], Any]:
+    """The function; what the parent can import is found after all else, so a stray model.py shadows nothing."""
+    sys.path.extend(place for place in path if place not in sys.path)
+    module, _, name = entry.partition(":")
+    function: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was gone before the line above
+        os._exit(1)
+
+
+def _limit_address_space(extra_bytes: int) -> None:
+    if sys.platform != "linux":
+        return  # macOS refuses RLIMIT_AS; the parent still watches resident memory
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = used + extra_bytes if hard == resource.RLIM_INFINITY else min(used + extra_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+
+
+def _receive(link: socket.socket) -> bytes:
+    header = _exactly(link, HEADER.size)
+    return _exactly(link, HEADER.unpack(header)[0])
+
+
+def _exactly(link: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        part = link.recv(min(1 << 20, count - len(data)))
+        if not part:
+            raise EOFError
+        data += part
+    return bytes(data)
+
+
+def _send(link: socket.socket, kind: str, value: Any) -> None:
+    message = pickle.dumps((kind, value), protocol=5)
+    link.sendall(HEADER.pack(len(message)) + message)
