@@ -10,8 +10,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,7 +127,6 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-@dataclass
 class StageProgress:
     """Progress of work that runs in named stages, one after the other or side by side.
 
@@ -135,10 +134,11 @@ class StageProgress:
     a context manager; it is what `run_job(progress=...)` and `run_scorecard(progress=...)` call.
     """
 
-    _bars: Progress | None = None
-    _stages: dict[str, _Stage] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+        self._stages: dict[str, _Stage] = {}
 
-    def __enter__(self) -> StageProgress:
+    def __enter__(self) -> Self:
         if sys.stdout.isatty():
             from rich import progress as bars
 

@@ -7,13 +7,61 @@ from typing import Annotated
 
 import typer
 
+from worldloom import console
+from worldloom.catalogs.errors import UsageError
+
+DEADLINE_S = 3600.0
+MEMORY_MB = 8000
+
 
 def annotate(
     place: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="One video, or a folder of images.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; default runs/annotate/<name>.")] = None,
-    fps: Annotated[float | None, typer.Option(min=0.1, help="Frame rate of a folder of images (default 16).")] = None,
+    fps: Annotated[float, typer.Option(min=0.1, help="Of a folder of images; a video keeps its own.")] = 16.0,
     height: Annotated[int, typer.Option(min=16, help="Pixels, at most.")] = 480,
-    only: Annotated[str | None, typer.Option(metavar="NAMES", help="Some annotators, by comma.")] = None,
+    only: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these annotators, with commas.")] = None,
 ) -> None:
-    """Label one video or image folder, without a job: arrays and a picture."""
-    raise NotImplementedError
+    """Label one video or image folder, without a job: arrays and pictures."""
+    if not place.exists():
+        raise UsageError(f"{place}: no such file or folder")
+    from worldloom.annotators.annotator import ANNOTATORS, annotator_class
+
+    names = [name.strip() for name in only.split(",")] if only else list(ANNOTATORS)
+    for name in names:
+        annotator_class(name)  # a misspelt name is refused before anything is decoded
+    target = out or Path("runs/annotate") / (place.resolve().stem or "clip")
+    from worldloom.catalogs.sandbox import Child, Limits
+
+    limits = Limits(deadline_s=DEADLINE_S, memory_mb=MEMORY_MB, recycle_after=1)
+    child = Child("worldloom.pipeline.single:annotate_one", limits)
+    try:
+        with console.step(f"label {place} with {', '.join(names)}"):
+            found = child.call(
+                {"place": str(place), "out": str(target), "names": names, "height": height, "fps": str(fps)}
+            )
+    finally:
+        child.close()
+    console.table(
+        ["clip", "frames", "annotator", "answer", "seconds"],
+        [
+            [clip["key"], clip["frames"], name, f"{status}: {reason}" if reason else status, clip["seconds"].get(name)]
+            for clip in found
+            for name, (status, reason) in clip["annotations"].items()
+            if name in names
+        ],
+    )
+    page = _draw(place, target, [clip["key"] for clip in found])
+    console.say(f"arrays: {target}/<clip>.camera.npz and so on; pictures: {page}")
+    console.following(f"worldloom run {place if place.is_dir() else place.parent}")
+
+
+def _draw(place: Path, out: Path, keys: list[str]) -> Path:
+    from worldloom.pipeline.single import read_members
+    from worldloom.report.content import ClipEntry, ReportContent
+    from worldloom.report.demo_page import write_report
+
+    content = ReportContent(title=place.name, shown=len(keys))
+    content.clips += [ClipEntry(read_members(key, out)) for key in keys]
+    page = out / "index.html"
+    write_report(page, content)
+    return page

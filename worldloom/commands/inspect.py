@@ -17,10 +17,11 @@ def inspect(
 ) -> None:
     """Draw a page of what is in a run or a dataset: pictures, paths, labels, events, depth."""
     from worldloom.commands.places import dataset_of, is_run
-    from worldloom.report.inspect_page import write_inspect
 
     if not is_run(place):
         dataset_of(place)
+    from worldloom.report.inspect_page import write_inspect
+
     target = page or (place / (f"inspect-{key}.html" if key else "inspect.html"))
     write_inspect(place, target, key=key)
     console.say(f"wrote {target} ({console.size(target.stat().st_size)}); open it in a browser")

@@ -52,7 +52,7 @@ def run(
 def _load(name: str, overrides: list[str], out: Path | None) -> Job:
     if not Path(name).exists():
         raise UsageError(f"{name}: no such job file or folder")
-    from worldloom.pipeline.job_file import job_for_folder, load_job
+    from worldloom.pipeline.job import job_for_folder, load_job
 
     if Path(name).is_dir():
         return job_for_folder(name, out, overrides)

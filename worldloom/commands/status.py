@@ -14,6 +14,8 @@ def status(
     """Where a run stands: rows in, ok, dropped and failed by reason, and what is packed."""
     from worldloom.commands.funnel import print_summary
     from worldloom.commands.places import run_at
+
+    place = run_at(out)
     from worldloom.pipeline.workspace import Workspace
 
-    print_summary(Workspace(run_at(out)).summary())
+    print_summary(Workspace(place).summary())

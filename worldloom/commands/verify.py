@@ -15,10 +15,11 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Digests and counts only; do not open every member.")] = False,
 ) -> None:
     """Check every shard of a dataset: digests, counts, contiguity, each member, the catalog."""
-    from worldloom.catalogs.verify import verify as examine
     from worldloom.commands.places import dataset_of
 
     place = dataset_of(dataset)
+    from worldloom.catalogs.verify import verify as examine
+
     report = examine(place, deep=not quick)
     console.say(f"{place}: {report.shards} shards, {report.samples} samples")
     for problem in report.problems:

@@ -142,12 +142,11 @@ def _depth(truth: Clip, versions: dict[str, Clip], scales: dict[str, float | np.
 def _revisits(versions: dict[str, Clip], overlap: np.ndarray, frames: np.ndarray) -> dict[str, Any]:
     facts = {}
     for name, clip in versions.items():
-        found = clip.revisits
-        if found is None:
-            if "revisits" not in clip.annotations:
-                continue
-            found = Revisits(np.zeros((0, 2), np.int32), np.zeros(0, np.float32), 0.0)  # none found: recall counts it
-        facts[name] = asdict(revisit_scores(found, overlap, frames))
+        if "revisits" not in clip.annotations:
+            continue
+        found = clip.revisits or Revisits(np.zeros((0, 2), np.int32), np.zeros(0, np.float32), 0.0)
+        looked_at = clip.depth.frames if clip.depth is not None and found.from_depth else None
+        facts[name] = asdict(revisit_scores(found, overlap, frames, clip.fps, looked_at=looked_at))
     return facts
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from worldloom.annotators.measures import EventScores, action_scores
+from worldloom.annotators.measures import EventScores, RevisitScores, action_scores
 from worldloom.catalogs.clip import Actions
 
 Verdict = Literal["met", "missed", "none"]
@@ -223,9 +223,9 @@ def _revisit_rows(clips: Sequence[Facts], row: MakeRow) -> Iterator[Row]:
         scores = [clip["revisits"][version] for clip in clips if version in clip.get("revisits", {})]
         if not scores:
             continue
-        hits, found, true = (sum(score[name] for score in scores) for name in ("matched", "predicted", "true"))
-        for name, value in (("precision", _ratio(hits, found)), ("recall", _ratio(hits, true))):
-            yield row(f"revisits.{name}.{version}", f"{name}; with {poses}", value, n=true, of="true pairs")
+        total = sum((RevisitScores(**score) for score in scores), RevisitScores())
+        for name, value in (("precision", total.precision), ("recall", total.recall)):
+            yield row(f"revisits.{name}.{version}", f"{name}; with {poses}", value, n=total.true, of="true pairs")
 
 
 def _time_rows(clips: Sequence[Facts], row: MakeRow) -> Iterator[Row]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from worldloom.annotators.annotator import annotator_class
 from worldloom.catalogs.config import digest
+from worldloom.catalogs.sample import clip_to_members
 from worldloom.pipeline.progress import Progress
 from worldloom.pipeline.scorecard.rows import Row, rows_from
 from worldloom.pipeline.scorecard.worker import CHAIN
@@ -21,8 +23,11 @@ from worldloom.pipeline.scorecard.worker import CHAIN
 VERSION = "1"
 """Of the way clips are scored; changes whenever facts may change."""
 
+_WORKER = "worldloom.pipeline.scorecard.worker"
+
 DEADLINE_S = 900.0
 MEMORY_MB = 6000
+RECYCLE_AFTER = 8
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def world_tasks(clips: int, seed: int) -> list[Task]:
     for plan in plan_worlds(clips, seed=seed):
         row = plan.model_dump(mode="json")
         recipe = digest([VERSION, "world", row, _version_of_synth(), recipes])
-        tasks.append(Task(plan.name, "worldloom.pipeline.scorecard.worker:score_world", {"plan": row}, recipe))
+        tasks.append(Task(plan.name, f"{_WORKER}:score_world", {"plan": row}, recipe))
     return tasks
 
 
@@ -137,6 +142,37 @@ def run_worlds(
     return Scorecard(rows, facts, failures, command, machine())
 
 
+def score_run(run: Path, *, workers: int = 2, progress: Progress | None = None, command: str = "") -> Scorecard:
+    """Score what a job found out about rendered worlds, as it lies in its working folder.
+
+    Args:
+        run: working folder of a job with a `worlds` source.
+        workers: child processes at work at the same time.
+        progress: told of every scored clip.
+        command: what reproduces the figures.
+    """
+    tasks = run_tasks(run)
+    facts, failures = score(tasks, run / "score", workers=workers, progress=progress)
+    rows = rows_from([*facts, *map(unscored, failures)], command)
+    return Scorecard(rows, facts, failures, command, machine())
+
+
+def run_tasks(run: Path) -> list[Task]:
+    """One task per clip of the run whose truth is known."""
+    from worldloom.pipeline.workspace import Workspace
+
+    space = Workspace(run)
+    tasks = []
+    for key in space.clips():
+        truth = space.layout.truth(key)
+        if truth.is_file():
+            found = clip_to_members(replace(space.load(key), video=None))
+            digests = [hashlib.sha256(data).hexdigest() for data in [*found.values(), truth.read_bytes()]]
+            recipe = digest([VERSION, "run", key, digests, annotator_recipes()])
+            tasks.append(Task(key, f"{_WORKER}:score_job_clip", {"run": str(run), "key": key}, recipe))
+    return tasks
+
+
 def unscored(name: str) -> dict[str, Any]:
     """Facts of a clip that could not be scored: it counts as one without poses."""
     nothing: dict[str, Any] = {"posed": False, "valid_frames": 0, "groups": []}
@@ -161,24 +197,24 @@ def machine() -> dict[str, str]:
 def _in_children(
     tasks: Sequence[Task], out: Path, workers: int, finished: Callable[[Task, dict[str, Any] | None, str], None]
 ) -> None:
-    """Spread tasks over warm child processes; `finished` is called in this thread, one task at a time."""
-    from worldloom.catalogs.sandbox import Child, Limits
+    """Spread tasks of one kind over warm child processes; `finished` is called in this thread, one task at a time."""
+    from worldloom.pipeline.envelope import Envelope
 
-    limits = Limits(deadline_s=DEADLINE_S, memory_mb=MEMORY_MB, recycle_after=8)
-    idle: SimpleQueue[dict[str, Child]] = SimpleQueue()
-    crews: list[dict[str, Child]] = [{} for _ in range(workers)]
-    for crew in crews:
-        idle.put(crew)
+    (entry,) = {task.entry for task in tasks}
+    crew = [
+        Envelope(entry, deadline_s=DEADLINE_S, memory_mb=MEMORY_MB, recycle_after=RECYCLE_AFTER) for _ in range(workers)
+    ]
+    idle: SimpleQueue[Envelope] = SimpleQueue()
+    for envelope in crew:
+        idle.put(envelope)
 
     def work(task: Task) -> tuple[dict[str, Any] | None, str]:
-        crew = idle.get()
+        envelope = idle.get()
         try:
-            child = crew.setdefault(task.entry, Child(task.entry, limits))
-            return child.call({**task.payload, "folder": str(out)}), ""
-        except Exception as error:  # a clip that cannot be scored is a line of the table, not the end of it
-            return None, f"{type(error).__name__}: {error}"
+            ending = envelope.call({**task.payload, "folder": str(out)})
         finally:
-            idle.put(crew)
+            idle.put(envelope)
+        return (ending.result, "") if ending.status == "ok" else (None, f"{ending.reason}: {ending.error}")
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         running: dict[Future[tuple[dict[str, Any] | None, str]], Task] = {}
@@ -191,9 +227,8 @@ def _in_children(
         finally:
             for future in running:
                 future.cancel()
-            for crew in crews:
-                for child in crew.values():
-                    child.close()
+            for envelope in crew:
+                envelope.close()
 
 
 def _version_of_synth() -> str:

@@ -1,0 +1,239 @@
+"""Every exit code and what is said with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from worldloom import console
+from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
+from worldloom.cli import app, main
+
+
+@pytest.fixture(autouse=True)
+def debug_off():
+    yield
+    console.settings.debug = False
+
+
+def worldloom(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def job_file(folder: Path, **changes: object) -> Path:
+    videos = folder / "videos"
+    videos.mkdir(exist_ok=True)
+    values = {"name": "job", "out": str(folder / "out"), "sources": [{"kind": "folder", "path": str(videos)}]} | changes
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_help_names_every_verb():
+    result = worldloom("--help")
+    assert result.exit_code == 0
+    for verb in ("demo", "doctor", "run", "status", "inspect", "annotate", "scorecard", "verify"):
+        assert verb in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["demo", "doctor", "run", "status", "inspect", "annotate", "scorecard", "verify"])
+def test_every_verb_explains_itself(verb):
+    result = worldloom(verb, "--help")
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+
+
+def test_version():
+    result = worldloom("--version")
+    assert (result.exit_code, result.stdout) == (0, "worldloom 0.1.0\n")
+
+
+def test_a_misspelt_verb_is_usage_and_names_the_near_one():
+    result = worldloom("statsu", "x")
+    assert result.exit_code == 2
+    assert "status" in result.stderr
+
+
+def test_a_verb_of_a_later_release_does_not_pretend_to_exist():
+    assert worldloom("train", "x.yaml").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "no-such.yaml"], "no-such.yaml: no such job file or folder"),
+        (["status", "no-such-folder"], "no-such-folder: no such folder"),
+        (["verify", "no-such-folder"], "no-such-folder: no such folder"),
+        (["inspect", "no-such-folder"], "no-such-folder: no such folder"),
+        (["annotate", "no-such.mp4"], "no-such.mp4: no such file or folder"),
+        (["scorecard", "--clips", "0", "--real", "no-such-folder"], "no-such-folder: no such folder"),
+    ],
+)
+def test_a_path_that_is_not_there_is_usage(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = worldloom(*words)
+    assert result.exit_code == 2
+    assert result.stderr.strip() == f"error: {says}"
+    assert list(tmp_path.glob("*.mp4")) == []
+
+
+def test_a_misspelt_key_is_usage_and_names_the_right_one(tmp_path):
+    result = worldloom("run", job_file(tmp_path, ingest={"hieght": 480}))
+    assert result.exit_code == 2
+    assert "ingest.hieght" in result.stderr
+    assert "did you mean 'height'?" in result.stderr
+
+
+def test_a_misspelt_key_on_the_command_line_is_usage(tmp_path):
+    result = worldloom("run", job_file(tmp_path), "ingest.hieght=480")
+    assert result.exit_code == 2
+    assert "did you mean 'height'?" in result.stderr
+
+
+def test_a_missing_source_folder_is_usage(tmp_path):
+    result = worldloom("run", job_file(tmp_path, sources=[{"kind": "folder", "path": "nowhere"}]))
+    assert result.exit_code == 2
+    assert "no such folder" in result.stderr
+    assert "nowhere" in result.stderr
+
+
+def test_an_unknown_annotator_is_usage_and_names_the_near_one(tmp_path):
+    result = worldloom("run", job_file(tmp_path, annotate=["poes"]))
+    assert result.exit_code == 2
+    assert "unknown annotator 'poes'; did you mean 'pose'?" in result.stderr
+
+
+def test_an_unknown_pass_is_usage(tmp_path):
+    result = worldloom("run", job_file(tmp_path), "--only", "anotate")
+    assert result.exit_code == 2
+    assert "annotate" in result.stderr
+
+
+def test_a_folder_that_is_no_run_is_usage(tmp_path):
+    for verb in ("status", "verify", "inspect"):
+        result = worldloom(verb, tmp_path)
+        assert result.exit_code == 2, verb
+        assert "neither" in result.stderr or "not the folder of a run" in result.stderr
+
+
+def failing_with(error: BaseException):
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (UsageError("job.yaml: unknown key 'a'"), 2, "error: job.yaml: unknown key 'a'\n"),
+        (WorldloomError("the disk is full"), 1, "error: the disk is full\n"),
+        (BadInput("truncated", "ends early", where="a.mp4", remedy="Copy it again."), 1, "error: a.mp4: ends early Copy it again.\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted; the same command resumes\n"),
+    ],
+)  # fmt: skip
+def test_errors_become_one_message_and_an_exit_code(error, code, says, tmp_path, monkeypatch):
+    monkeypatch.setattr("worldloom.commands.places.run_at", failing_with(error))
+    result = worldloom("status", tmp_path)
+    assert (result.exit_code, result.stderr) == (code, says)
+
+
+def test_a_fault_of_ours_says_so_and_shows_no_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr("worldloom.commands.places.run_at", failing_with(ZeroDivisionError("by zero")))
+    result = worldloom("status", tmp_path)
+    assert result.exit_code == 1
+    assert "error: ZeroDivisionError: by zero" in result.stderr
+    assert "--debug" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("place", ["front", "end"])
+def test_debug_shows_the_traceback_wherever_it_stands(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("worldloom.commands.places.run_at", failing_with(ZeroDivisionError("by zero")))
+    words = ["status", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(["--debug", *words] if place == "front" else [*words, "--debug"])
+    assert ended.value.code == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_over_the_failure_budget_is_3_and_says_what_to_do(tmp_path, monkeypatch):
+    from worldloom.pipeline.funnel import RunSummary, Tally
+
+    ends = [("ok", "")] * 8 + [("failed", "timeout")] * 2
+    summary = RunSummary(
+        (Tally.of("ingest", ends),), tmp_path / "out", tmp_path / "out" / "dataset", 1, True, exit_code=3
+    )
+    monkeypatch.setattr("worldloom.pipeline.run.run_job", lambda *_, **__: summary)
+    result = worldloom("run", job_file(tmp_path))
+    assert result.exit_code == 3
+    assert "2: timeout 2" in result.stdout
+    assert "failure budget" in result.stderr
+    assert result.stdout.splitlines()[-1].startswith("next: worldloom ")
+
+
+def test_options_of_run_reach_the_job(tmp_path, monkeypatch):
+    from worldloom.pipeline.funnel import RunSummary
+
+    seen = {}
+
+    def run_job(job, **options):
+        seen.update(options, job=job)
+        return RunSummary((), tmp_path / "out")
+
+    monkeypatch.setattr("worldloom.pipeline.run.run_job", run_job)
+    options = ["--dry-run", "--limit", 3, "--only", "ingest", "--retry", "timeout", "--workers", 2, "--address", "auto"]
+    assert worldloom("run", job_file(tmp_path), "ingest.fps=8", *options).exit_code == 0
+    assert seen["job"].ingest.fps == 8
+    wanted = {"dry_run": True, "limit": 3, "only": "ingest", "retry": "timeout", "workers": 2, "address": "auto"}
+    assert wanted.items() <= seen.items()
+
+
+def test_a_number_out_of_range_is_usage(tmp_path):
+    assert worldloom("run", job_file(tmp_path), "--limit", 0).exit_code == 2
+
+
+def test_output_is_plain_where_stdout_is_no_terminal(capsys):
+    with console.StageProgress() as progress:
+        progress.start("ingest", 2)
+        progress.advance("ingest")
+        progress.advance("ingest")
+        progress.finish("ingest", "2 clips")
+    console.say("[not markup]")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("ingest: 2 in ")
+    assert lines[0].endswith("; 2 clips")
+    assert lines[1] == "[not markup]"
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_table_keeps_long_cells_whole_where_stdout_is_no_terminal(capsys):
+    long = "missing_pose 12, too_dark 3, " * 3
+    console.table(["pass", "dropped"], [["compose", long.strip(", ")]])
+    assert long.strip(", ") in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.44, "0.4 s"), (59.6, "60 s"), (119.4, "119 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_read_well(seconds, text):
+    assert console.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(812, "812 B"), (1_400_000, "1.4 MB"), (23.5e9, "23.5 GB"), (4e12, "4.0 TB")]
+)
+def test_sizes_read_well(count, text):
+    assert console.size(count) == text
+
+
+def test_the_console_script_is_this_command_line():
+    from importlib.metadata import entry_points
+
+    (script,) = entry_points(group="console_scripts", name="worldloom")
+    assert script.load() is main
+    assert sys.modules["worldloom.cli"].main is main
