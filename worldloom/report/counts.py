@@ -13,7 +13,7 @@ from worldloom.report.figure import ACTION_COLOURS, ARROWS, INK, MUTED, TRUTH, f
 
 def length_histogram(seconds: Sequence[float]) -> bytes:
     """How many clips are how long, as a PNG."""
-    with figure(5.0, 2.3) as drawn:
+    with figure(4.4, 2.3) as drawn:
         axes = drawn.add_axes((0.08, 0.2, 0.9, 0.74))
         _histogram(axes, np.asarray(seconds, float), "seconds per clip")
         return to_png(drawn)
@@ -21,7 +21,7 @@ def length_histogram(seconds: Sequence[float]) -> bytes:
 
 def density_histogram(density: Sequence[float]) -> bytes:
     """How many clips have which share of frames with a revisit partner, as a PNG."""
-    with figure(5.0, 2.3) as drawn:
+    with figure(4.4, 2.3) as drawn:
         axes = drawn.add_axes((0.08, 0.2, 0.9, 0.74))
         _histogram(axes, np.asarray(density, float), "revisit density: share of frames with a partner", (0.0, 1.0))
         return to_png(drawn)
@@ -34,9 +34,9 @@ def action_histogram(move: np.ndarray, view: np.ndarray) -> bytes:
         move: (10,) shares or counts by action number.
         view: the same for view.
     """
-    with figure(5.0, 3.1) as drawn:
+    with figure(4.9, 3.4) as drawn:
         for number, (name, values) in enumerate((("move", move), ("view", view))):
-            axes = drawn.add_axes((0.08, 0.59 - 0.45 * number, 0.9, 0.34))
+            axes = drawn.add_axes((0.08, 0.63 - 0.52 * number, 0.9, 0.3))
             _bars(axes, np.asarray(values, float), name)
         return to_png(drawn)
 

@@ -20,6 +20,7 @@ from worldloom.report.pictures import FrameStore, spread
 
 SHOWN = 24
 LISTED = 500
+KINDS = {"pair": "exit-entry pair", "interval": "hidden in between", "exit": "exit only", "entry": "entry only"}
 
 
 def write_inspect(place: Path, path: Path, key: str | None = None, shown: int = SHOWN) -> Path:
@@ -117,7 +118,7 @@ def _counts(rows: Sequence[ClipRow]) -> list[tuple[str, list[tuple[str, int]]]]:
         ("frames/s", most([f"{row.fps:.4g}" for row in rows])),
         ("split", most([row.split for row in rows if row.split])),
         ("made from another clip", most(["yes" if row.derived else "no" for row in rows])),
-        ("events", most(events)),
+        ("events", most([KINDS.get(kind, kind) for kind in events])),
     ]
 
 
@@ -205,10 +206,11 @@ def _annotation_lines(clip: Clip) -> list[dict[str, str]]:
 
 def _provenance_lines(clip: Clip) -> list[tuple[str, str]]:
     source = clip.provenance
+    span = f"{source.span_s[0]:.2f} s to {source.span_s[1]:.2f} s of stream {source.stream}"
     lines = [
         ("source", f"{source.kind}: {source.uri}"),
         ("licence", source.licence or "not stated"),
-        ("span in the source", f"{source.span_s[0]:.2f} s to {source.span_s[1]:.2f} s, stream {source.stream}"),
+        ("span in the source", span if source.span_s[1] > source.span_s[0] else ""),
         ("retrieved", source.retrieved_at),
         ("sha256 of the source", source.sha256),
         ("made from", ", ".join(source.parents)),

@@ -39,7 +39,7 @@ def overlap_of(clip: Clip) -> tuple[np.ndarray, np.ndarray] | None:
         return overlap_matrix(thin, clip.camera, clip.width, clip.height), np.asarray(thin.frames)
     frames = np.flatnonzero(clip.camera.valid)
     frames = frames[:: -(-len(frames) // MOST_ROWS)]
-    return pose_overlap_matrix(clip.camera, clip.width, clip.height, frames=frames), frames
+    return pose_overlap_matrix(clip.camera, clip.width, clip.height, clip.fps, frames=frames), frames
 
 
 def revisit_loop(
