@@ -50,6 +50,7 @@ STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "text.color": INK,
+    "text.parse_math": False,  # a $ in a name is a $
     "axes.labelcolor": MUTED,
     "axes.edgecolor": FAINT,
     "axes.linewidth": 0.8,
@@ -97,6 +98,12 @@ def to_png(drawn: Figure, pad: float = 0.06) -> bytes:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", bbox_inches="tight", pad_inches=pad, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def short(text: str, most: int) -> str:
+    """`text` on one line, cut to `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def quiet(axes: Any, *, keep: str = "") -> None:

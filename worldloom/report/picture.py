@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from worldloom.catalogs.clip import Clip
 from worldloom.report.cards import ORDER, name_of, why_missing
 from worldloom.report.demo_page import action_lanes
-from worldloom.report.figure import BAD, GOOD, INK, MUTED, figure, to_png
+from worldloom.report.figure import BAD, GOOD, INK, MUTED, figure, short, to_png
 from worldloom.report.pictures import FrameStore, film_strip, spread
 
 if TYPE_CHECKING:
@@ -45,11 +45,8 @@ def annotate_picture(clip: Clip, path: Path, truth: Clip | None = None) -> Path:
     rows = [
         [_fit(_opened(_header(clip)), inner, grow=False)],
         [_fit(strip, inner)],
-        [
-            _fit(_opened(_path(clip, truth)), left),
-            _stacked([_actions(clip, truth), _events(clip, truth, store)], right),
-        ],
-        [_fit(_opened(_depth(clip, truth, store)), half), _fit(_opened(_revisits(clip, truth, store)), half)],
+        [_stacked([_path(clip, truth)], left), _stacked([_actions(clip, truth), _events(clip, truth, store)], right)],
+        [_stacked([_depth(clip, truth, store)], half), _stacked([_revisits(clip, truth, store)], half)],
     ]
     sheet = _laid_out(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +101,7 @@ def _fit(picture: Image.Image, width: int, grow: bool = True) -> Image.Image:
 def _header(clip: Clip) -> bytes:
     order = sorted(clip.annotations, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
     with figure(WIDTH / 160, 0.62) as drawn:
-        drawn.text(0, 0.78, _short(name_of(clip), 90), fontsize=14, color=INK, va="center", parse_math=False)
+        drawn.text(0, 0.78, short(name_of(clip), 90), fontsize=14, color=INK, va="center")
         size = f"{clip.width}×{clip.height}, {float(clip.fps):.4g} frames/s"
         drawn.text(0, 0.4, f"{clip.key}   {clip.seconds:.1f} s, {size}", fontsize=8, color=MUTED, va="center")
         for number, name in enumerate(order):
@@ -168,11 +165,7 @@ def _said(what: str, reason: str, width: float = 9.0, height: float = 0.9) -> by
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_linestyle((0, (4, 3)))
-        lines = "\n".join(textwrap.wrap(_short(reason, 200), int(width * 12)))
-        axes.text(0.5, 0.5, lines, ha="center", va="center", fontsize=9, color=MUTED, parse_math=False)
+        lines = "\n".join(textwrap.wrap(short(reason, 200), int(width * 12)))
+        axes.text(0.5, 0.5, lines, ha="center", va="center", fontsize=9, color=MUTED)
         axes.set_title(what, color=INK)
         return to_png(drawn)
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

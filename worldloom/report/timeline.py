@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from worldloom.catalogs.clip import Clip, Event, Subjects
-from worldloom.report.figure import CAUSES, ESTIMATE, INK, MUTED, TRUTH, figure, quiet, to_png
+from worldloom.report.figure import CAUSES, ESTIMATE, INK, MUTED, TRUTH, figure, quiet, short, to_png
 from worldloom.report.pictures import FrameStore, with_box
 
 MOST_THUMBNAILS = 8
@@ -72,7 +72,8 @@ def draw_timeline(axes: Any, parts: Sequence[tuple[str, Clip, str]], fps: float,
             _subject_row(axes, one.subjects, number, one.events, row, fps, frames, colour, causes)
             ticks.append(row)
             names.append(
-                f"{one.subjects.label[number]} {int(one.subjects.id[number])}" + (f"\n{title}" if title else "")
+                f"{short(one.subjects.label[number], 12)} {int(one.subjects.id[number])}"
+                + (f"\n{title}" if title else "")
             )
             row += 1
     axes.set_xlim(0, frames / fps)
@@ -186,7 +187,7 @@ def _thumbnails(
         for spine in picture.spines.values():
             spine.set_color(CAUSES[moment.cause])
             spine.set_linewidth(1.6)
-        name = clip.subjects.label[row] if clip.subjects is not None and row is not None else "subject"
+        name = short(clip.subjects.label[row], 10) if clip.subjects is not None and row is not None else "subject"
         side = f" {SIDES[moment.side]}" if moment.side in SIDES else ""
         picture.set_title(
             f"{moment.frame / fps:.1f} s · {name} {moment.subject} {moment.kind}{side}", fontsize=7, pad=3
