@@ -68,8 +68,8 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             console.error("interrupted; the same command resumes")
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            raise  # typer ends quietly when the reader of a pipe goes away
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise  # typer knows what these mean; it ends quietly when the reader of a pipe goes away
         except Exception as error:
             _explain(": ".join(filter(None, [type(error).__name__, str(error)])), expected=False)
             raise typer.Exit(1) from None

@@ -19,16 +19,16 @@ def annotate(
     out: Annotated[Path | None, typer.Option(help="Where to write; default runs/annotate/<name>.")] = None,
     fps: Annotated[float, typer.Option(min=0.1, help="Of a folder of images; a video keeps its own.")] = 16.0,
     height: Annotated[int, typer.Option(min=16, help="Pixels, at most.")] = 480,
-    only: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these annotators, with commas.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these annotators, and what they need.")
+    ] = None,
 ) -> None:
-    """Label one video or image folder, without a job: arrays and pictures."""
+    """Label one video or image folder, without a job: arrays and a picture per shot."""
     if not place.exists():
         raise UsageError(f"{place}: no such file or folder")
-    from worldloom.annotators.annotator import ANNOTATORS, annotator_class
+    from worldloom.pipeline.chain import with_needed
 
-    names = [name.strip() for name in only.split(",")] if only else list(ANNOTATORS)
-    for name in names:
-        annotator_class(name)  # a misspelt name is refused before anything is decoded
+    names = with_needed(name.strip() for name in only.split(",")) if only else with_needed()
     target = out or Path("runs/annotate") / (place.resolve().stem or "clip")
     from worldloom.catalogs.sandbox import Child, Limits
 
@@ -50,18 +50,15 @@ def annotate(
             if name in names
         ],
     )
-    page = _draw(place, target, [clip["key"] for clip in found])
-    console.say(f"arrays: {target}/<clip>.camera.npz and so on; pictures: {page}")
+    pictures = [_draw(clip["key"], target) for clip in found]
+    console.say(f"arrays: {target}/<clip>.camera.npz and so on")
+    for picture in pictures:
+        console.say(f"picture: {picture}")
     console.following(f"worldloom run {place if place.is_dir() else place.parent}")
 
 
-def _draw(place: Path, out: Path, keys: list[str]) -> Path:
+def _draw(key: str, out: Path) -> Path:
     from worldloom.pipeline.single import read_members
-    from worldloom.report.content import ClipEntry, ReportContent
-    from worldloom.report.demo_page import write_report
+    from worldloom.report.picture import annotate_picture
 
-    content = ReportContent(title=place.name, shown=len(keys))
-    content.clips += [ClipEntry(read_members(key, out)) for key in keys]
-    page = out / "index.html"
-    write_report(page, content)
-    return page
+    return annotate_picture(read_members(key, out), out / f"{key}.png")

@@ -8,9 +8,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from worldloom.annotators.annotator import Absent, annotator_class
+from worldloom.annotators.annotator import ANNOTATORS, GIVERS, Absent, annotator_class
 from worldloom.catalogs.clip import Annotation, Clip
 from worldloom.catalogs.errors import BadInput
+
+
+def with_needed(names: Iterable[str] = ANNOTATORS) -> list[str]:
+    """These annotators and those that give what they need, each after what it needs.
+
+    Raises:
+        UsageError: an unknown annotator, with the nearest name.
+    """
+    ordered: list[str] = []
+    for name in names:
+        needed = [GIVERS[need] for need in annotator_class(name).needs if need in GIVERS]
+        ordered += [one for one in [*with_needed(needed), name] if one not in ordered]
+    return ordered
 
 
 def label(clip: Clip, names: Iterable[str], scratch: Path) -> tuple[Clip, dict[str, float]]:
