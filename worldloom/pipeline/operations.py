@@ -1,0 +1,153 @@
+"""The operations of a job in the order in which they run, each with its recipe: known before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from worldloom.annotators.annotator import GIVERS, Annotator, annotator_class
+from worldloom.catalogs.config import digest
+from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.answers import MEMBERS_GIVEN
+from worldloom.pipeline.settings import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INGEST_VERSION = "1"
+"""Changes whenever ingest makes other clips of the same video."""
+
+GIVEN_BY = {"pose": "camera", "subjects": "subjects"}
+"""What a source that answers an operation by itself fills in."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One annotator as this job configures it.
+
+    Attributes:
+        name: of the operation; what the ledger calls it.
+        place: registered name or `module:Class`.
+        config: every value of its configuration, defaults included.
+        method: of its annotations.
+        version: of its annotations.
+        gives: the member of `Clip` it fills.
+        needs: members that must be there, without `frames`.
+        sees: members it gets to see: what it needs and what it uses.
+        sees_frames: whether it gets to see the video.
+        after: operations whose answers it builds on.
+        recipe: digest of what decides its result, including the recipes of all it builds on.
+        cpus: cores of one running copy.
+        gpus: share of a GPU of one running copy.
+        memory_mb: of its child process.
+        deadline_s: per clip.
+    """
+
+    name: str
+    place: str
+    config: dict[str, Any]
+    method: str
+    version: str
+    gives: str
+    needs: tuple[str, ...]
+    sees: tuple[str, ...]
+    sees_frames: bool
+    after: tuple[str, ...]
+    recipe: str
+    cpus: float
+    gpus: float
+    memory_mb: int
+    deadline_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, as it travels to a worker."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Operation:
+        """The inverse of `as_json`, also after JSON has made lists of tuples."""
+        lists = {name: tuple(values[name]) for name in ("needs", "sees", "after")}
+        return cls(**{**values, **lists})
+
+
+def ingest_recipe(job: Job) -> str:
+    """Digest of what decides how a video becomes clips."""
+    return digest(["ingest", INGEST_VERSION, job.ingest.model_dump(mode="json")])
+
+
+def plan_operations(job: Job) -> list[Operation]:
+    """The operations of the job, each after those it builds on.
+
+    Raises:
+        UsageError: an unknown annotator or key, one that needs what nothing gives, or a circle.
+    """
+    annotators: dict[str, tuple[str, Annotator]] = {}
+    for entry in job.annotate:
+        annotator = annotator_class(entry.name)(entry.config)
+        if annotator.name in annotators:
+            raise UsageError(f"annotate: two entries are called '{annotator.name}'")
+        if annotator.gives not in MEMBERS_GIVEN:
+            raise UsageError(
+                f"annotate: '{annotator.name}' gives '{annotator.gives}', which is no annotation of a clip"
+            )
+        annotators[annotator.name] = entry.name, annotator
+    builds_on = {name: _builds_on(annotator, annotators, job) for name, (_, annotator) in annotators.items()}
+    order = _in_order(list(annotators), builds_on)
+    recipes = {"frames": ingest_recipe(job)}
+    operations = []
+    for name in order:
+        place, annotator = annotators[name]
+        # The clip's own record (its cameras, its time stamps) is part of each row's source digest, not of the recipe.
+        recipes[name] = annotator.recipe(
+            {"frames": recipes["frames"], **{one: recipes[one] for one in builds_on[name]}}
+        )
+        operations.append(_operation(place, annotator, builds_on[name], recipes[name]))
+    return operations
+
+
+def _operation(place: str, annotator: Annotator, after: tuple[str, ...], recipe: str) -> Operation:
+    resources = annotator.resources
+    return Operation(
+        name=annotator.name,
+        place=place,
+        config=annotator.config.model_dump(mode="json"),
+        method=annotator.method,
+        version=annotator.version,
+        gives=annotator.gives,
+        needs=tuple(need for need in annotator.needs if need != "frames"),
+        sees=tuple(one for one in dict.fromkeys((*annotator.needs, *annotator.uses)) if one != "frames"),
+        sees_frames="frames" in (*annotator.needs, *annotator.uses),
+        after=after,
+        recipe=recipe,
+        cpus=resources.cpus,
+        gpus=resources.gpus,
+        memory_mb=resources.memory_mb,
+        deadline_s=resources.deadline_s,
+    )
+
+
+def _builds_on(annotator: Annotator, known: dict[str, tuple[str, Annotator]], job: Job) -> tuple[str, ...]:
+    """Operations of the job that give what the annotator needs or uses."""
+    found: list[str] = []
+    for member in dict.fromkeys((*annotator.needs, *annotator.uses)):
+        if member == "frames":
+            continue
+        givers = [name for name, (_, other) in known.items() if other.gives == member and name != annotator.name]
+        from_source = any(GIVEN_BY.get(name) == member for source in job.sources for name in source.gives())
+        if member in annotator.needs and not givers and not from_source:
+            add = f"; add '{GIVERS[member]}'" if member in GIVERS else ""
+            raise UsageError(f"annotate: '{annotator.name}' needs {member}, which nothing in this job gives{add}")
+        found += givers
+    return tuple(sorted(set(found)))
+
+
+def _in_order(names: list[str], builds_on: dict[str, tuple[str, ...]]) -> list[str]:
+    order: list[str] = []
+    waiting = list(names)
+    while waiting:
+        ready = [name for name in waiting if all(one in order for one in builds_on[name])]
+        if not ready:
+            raise UsageError(f"annotate: {', '.join(waiting)} wait for each other")
+        order.append(ready[0])
+        waiting.remove(ready[0])
+    return order

@@ -1,0 +1,1 @@
+"""The four passes of a job: ingest, annotate, compose, pack."""

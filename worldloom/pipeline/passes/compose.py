@@ -1,0 +1,125 @@
+"""Pass 3, clips to chosen clips: select, derive, split. Pure metadata; nothing is decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worldloom.catalogs.catalog import catalog_table, matching
+from worldloom.pipeline.funnel import Tally
+from worldloom.pipeline.known import KnownClip
+from worldloom.pipeline.settings import Compose, Derive
+
+@dataclass(frozen=True)
+class Chosen:
+    """One sample to be.
+
+    Attributes:
+        clip: the ingested clip it is made from.
+        operation: what is done to it: empty, `reverse:loop`, `reverse:plain` or `window:<start>:<stop>`.
+        split: `train` or `test`.
+        frames: how many it will have.
+    """
+
+    clip: KnownClip
+    operation: str
+    split: str
+    frames: int
+
+    @property
+    def order(self) -> str:
+        """Where it stands among the others: a hash, so that what is derived does not follow its parent."""
+        return hashlib.sha256(f"{self.clip.key}\0{self.operation}".encode()).hexdigest()
+
+
+def compose(rules: Compose, clips: Sequence[KnownClip]) -> tuple[list[Chosen], Tally]:
+    """Choose clips, derive others from them, and split.
+
+    Args:
+        rules: configuration of the pass.
+        clips: with their answers.
+
+    Returns:
+        What to pack, in no particular order, and the pass's line of the table.
+
+    Raises:
+        UsageError: a condition that DuckDB does not understand.
+    """
+    reasons = _drop_reasons(rules, clips)
+    chosen = [clip for clip in clips if clip.key not in reasons]
+    if rules.limit is not None:
+        # Keys are hashes: their order is a fair and lasting draw.
+        keep = {clip.key for clip in sorted(chosen, key=lambda clip: clip.key)[: rules.limit]}
+        reasons |= {clip.key: "over_limit" for clip in chosen if clip.key not in keep}
+        chosen = [clip for clip in chosen if clip.key in keep]
+    samples = [
+        Chosen(clip, operation, split_of(clip, rules), frames)
+        for clip in chosen
+        for operation, frames in [("", clip.frames), *_derived(clip, rules.derive)]
+    ]
+    ends = [("dropped", reasons[clip.key]) if clip.key in reasons else ("ok", "") for clip in clips]
+    return samples, Tally.of("compose", ends, out=len(samples))
+
+
+def share_of(text: str) -> float:
+    """A number in [0, 1) that is always the same for the same text: draws do not depend on what else is there."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+
+
+def split_of(clip: KnownClip, rules: Compose) -> str:
+    """`train` or `test`; with `by: source`, all clips of one video and all that is derived from them agree."""
+    unit = clip.sha256 if rules.split.by == "source" else clip.key
+    return "test" if share_of(f"split:{unit}") < rules.split.test else "train"
+
+
+def _derived(clip: KnownClip, rules: Sequence[Derive]) -> list[tuple[str, int]]:
+    """(operation, frames) of everything that is made from a clip."""
+    frames = clip.frames
+    found = []
+    for rule in rules:
+        name = f"reverse:{rule.reverse}" if rule.reverse else f"window:{rule.window_frames}"
+        if share_of(f"{name}:{clip.key}") >= rule.share:
+            continue
+        if rule.reverse == "loop":
+            found.append((name, 2 * frames - 1))
+        elif rule.reverse == "plain":
+            found.append((name, frames))
+        else:
+            length = rule.window_frames or frames
+            starts = range(0, frames - length + 1, length) if length < frames else ()
+            found += [(f"window:{start}:{start + length}", length) for start in starts]
+    return found
+
+
+def _drop_reasons(rules: Compose, clips: Sequence[KnownClip]) -> dict[str, str]:
+    """Reason by key of every clip that is not chosen; the first that holds counts."""
+    reasons: dict[str, str] = {}
+    for clip in clips:
+        for name in rules.require:
+            answer = clip.answers.get(name)
+            if name not in clip.given and (answer is None or answer.status != "ok"):
+                reasons.setdefault(clip.key, f"missing_{name}")
+    conditions = rules.conditions()
+    rest = [clip for clip in clips if clip.key not in reasons]
+    if conditions and rest:
+        table = catalog_table(figures(clip) for clip in rest)
+        keys = table["key"].to_pylist()
+        for reason, condition in conditions.items():
+            holds = set(matching(table, condition).tolist())
+            for number, key in enumerate(keys):
+                if number not in holds:
+                    reasons.setdefault(key, reason)
+    return reasons
+
+
+def figures(clip: KnownClip) -> dict[str, Any]:
+    """The clip's row of the catalog as far as it is known before packing."""
+    row: dict[str, Any] = dict(clip.about["row"])
+    for name, answer in clip.answers.items():
+        if answer.status == "failed":
+            row[name] = {"status": "failed", "reason": answer.reason, "confidence": 0.0}
+        for column, values in answer.facts.items():
+            row[column] = {**row.get(column, {}), **values}
+    return row

@@ -1,0 +1,197 @@
+"""Run a job: ingest, annotate, compose, pack; each does only what the ledger has no answer for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+from worldloom.catalogs.config import nearest
+from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.engine import Engine
+from worldloom.pipeline.funnel import Due, RunSummary, Tally, exit_code_for
+from worldloom.pipeline.job import job_yaml
+from worldloom.pipeline.known import KnownClip, annotate_tallies, fill_answers, ingest_tally, known_clips
+from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows, write_table
+from worldloom.pipeline.lock import Lock
+from worldloom.pipeline.operations import ingest_recipe, plan_operations
+from worldloom.pipeline.passes.annotate import annotate
+from worldloom.pipeline.passes.compose import compose
+from worldloom.pipeline.passes.ingest import ingest
+from worldloom.pipeline.passes.pack import Packed, pack
+from worldloom.pipeline.passes.work import Work
+from worldloom.pipeline.progress import Progress, Silent
+from worldloom.pipeline.settings import Job, check_job
+from worldloom.pipeline.workspace import ITEMS, STATE, Layout, write_json
+
+if TYPE_CHECKING:
+    from worldloom.pipeline.sources.source import SourceItem
+
+PASSES = ("ingest", "annotate", "compose", "pack")
+
+
+def run_job(
+    job: Job,
+    *,
+    limit: int | None = None,
+    only: str | None = None,
+    retry: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Run a job, or what is left of it.
+
+    Args:
+        job: from `load_job` or `job_for_folder`.
+        limit: at most this many source items, the first ones.
+        only: one pass: `ingest`, `annotate`, `compose` or `pack`; earlier ones are taken as they are in the ledger.
+        retry: reason whose failed or dropped rows are tried again; `failed` for every failed row.
+        workers: overrides `execution.workers`.
+        address: overrides `execution.address`.
+        dry_run: say what would run; nothing is written.
+        progress: told how far it is.
+
+    Returns:
+        The table, and what ran.
+
+    Raises:
+        UsageError: the job or its sources are wrong, or another run is at work in its folder.
+        WorldloomError: a shard could not be written, or Ray failed.
+    """
+    if only is not None and only not in PASSES:
+        raise UsageError(f"--only: unknown pass '{only}'" + nearest(only, PASSES))
+    check_job(job)
+    changes = {name: value for name, value in (("workers", workers), ("address", address)) if value is not None}
+    job = job.model_copy(update={"execution": job.execution.model_copy(update=changes), "out": job.out.absolute()})
+    if dry_run:
+        return _Run(job, Ledger(job.out), progress, limit=limit, only=only, retry=retry, dry=True).go()
+    with Lock(job.out) as lock, Ledger(job.out, writable=True) as ledger:
+        run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False)
+        if lock.note:
+            run.notes.append(lock.note)
+        return run.go()
+
+
+class _Run:
+    def __init__(
+        self,
+        job: Job,
+        ledger: Ledger,
+        progress: Progress | None,
+        *,
+        limit: int | None,
+        only: str | None,
+        retry: str | None,
+        dry: bool,
+    ) -> None:
+        self.job, self.ledger, self.limit, self.only, self.dry = job, ledger, limit, only, dry
+        self.layout = Layout(job.out)
+        self.operations = plan_operations(job)
+        self.engine = Engine(job.execution)
+        self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), retry=retry or "", dry=dry)
+        self.tables: list[Tally] = []
+        self.notes: list[str] = []
+        self.packed = Packed()
+
+    def go(self) -> RunSummary:
+        items = self._items()
+        if not self.dry:
+            self._prepare(items)
+        with self.engine:
+            videos = self._ingest(items[: self.limit])
+            clips = known_clips(videos)
+            self.tables.append(ingest_tally(videos))
+            self._annotate(clips)
+            if not self.dry:
+                self.tables += annotate_tallies(clips, [operation.name for operation in self.operations])
+            if self._wants("compose", "pack") and not self.dry:
+                self._compose_and_pack(clips)
+        return self._end()
+
+    def _wants(self, *names: str) -> bool:
+        return self.only is None or self.only in names
+
+    def _items(self) -> list[SourceItem]:
+        items = [item for source in self.job.sources for item in source.items()]
+        known: set[str] = set()
+        for item in items:
+            if item.id in known:
+                raise UsageError(f"sources: '{item.uri}' is listed twice ({item.kind}); name each folder once")
+            known.add(item.id)
+        if not items:
+            raise UsageError(f"sources: there is nothing in {', '.join(_places(self.job))}")
+        return items
+
+    def _prepare(self, items: Sequence[SourceItem]) -> None:
+        """What others read while the job runs: the job, what its recipes are, and what it works on."""
+        rmtree(self.layout.out / "tmp", ignore_errors=True)  # left behind by a run that was killed
+        (self.layout.out / "job.yaml").write_text(job_yaml(self.job), encoding="utf-8")
+        recipe = ingest_recipe(self.job)
+        rows = ((item.id, "ingest", recipe, item.fingerprint()) for item in items)
+        write_table(wanted_rows(rows), self.layout.out / ITEMS)
+        self._write_state()
+
+    def _write_state(self, exit_code: int = 0) -> None:
+        names = ("name", "gives", "method", "version", "recipe")
+        state = {
+            "name": self.job.name,
+            "ingest": ingest_recipe(self.job),
+            "operations": [{name: getattr(operation, name) for name in names} for operation in self.operations],
+            "tables": [vars(tally) for tally in self.tables],
+            "manifest": self.packed.manifest,
+            "exit_code": exit_code,
+        }
+        write_json(self.layout.out / STATE, state)
+
+    def _ingest(self, items: Sequence[SourceItem]) -> list[Entry]:
+        if self._wants("ingest"):
+            return ingest(self.work, items)
+        recipe = ingest_recipe(self.job)
+        known = self.ledger.entries(wanted_rows((item.id, "ingest", recipe, item.fingerprint()) for item in items))
+        return [known[item.id, "ingest"] for item in items if (item.id, "ingest") in known]
+
+    def _annotate(self, clips: Sequence[KnownClip]) -> None:
+        if self._wants("annotate"):
+            annotate(self.work, clips, self.operations)
+        else:
+            fill_answers(self.ledger, clips, {operation.name: operation.recipe for operation in self.operations})
+
+    def _compose_and_pack(self, clips: Sequence[KnownClip]) -> None:
+        chosen, tally = compose(self.job.compose, clips)
+        self.tables.append(tally)
+        if self._wants("pack"):
+            self.packed = pack(self.work, chosen, self.operations, self.tables)
+            self.tables.append(self.packed.tally)
+            self.notes += self.packed.notes
+
+    def _end(self) -> RunSummary:
+        exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
+        if self.packed.problem:
+            exit_code = 1
+        if not self.dry:
+            self._write_state(exit_code)
+        return RunSummary(
+            tables=tuple(self.tables),
+            out=self.layout.out,
+            dataset=self.layout.dataset if self.packed.manifest else None,
+            manifest=self.packed.manifest,
+            committed=self.packed.committed,
+            exit_code=exit_code,
+            ray_started=self.engine.started,
+            ran=dict(self.work.ran),
+            notes=tuple(self.notes),
+            plan=tuple(self._plan()) if self.dry else (),
+        )
+
+    def _plan(self) -> Iterator[Due]:
+        seconds = self.ledger.seconds_per_row()
+        for name, (due, done) in self.work.due.items():
+            # Clips that ingest has yet to find are still unknown to the operations.
+            unknown = name != "ingest" and self.work.due.get("ingest", (0, 0))[0] > 0
+            yield Due(name, done, None if unknown else due, seconds.get(name))
+
+
+def _places(job: Job) -> list[str]:
+    return [str(folder) for source in job.sources for folder in source.folders().values()]

@@ -1,0 +1,216 @@
+"""What a job is: strict configuration of the four passes, and what can be checked before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from worldloom.catalogs.config import Strict, nearest
+from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.sources.folder import FolderSource
+from worldloom.pipeline.sources.hydra import HydraSource
+from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
+from worldloom.pipeline.sources.worlds import WorldsSource
+
+AnySource = Annotated[FolderSource | RealEstate10KSource | HydraSource | WorldsSource, Field(discriminator="kind")]
+
+
+class Ingest(Strict):
+    """From videos to clips.
+
+    Attributes:
+        fps: frames per second of the clips; the source's mean rate where not given.
+        height: pixels, a maximum: pictures are made smaller, never larger.
+        min_seconds: clips shorter than this are left out; T / fps, inclusive.
+        max_seconds: longer shots are cut into equal parts no longer than this.
+        crf: quality of H.264, lower is better; 18 is visually lossless (default ours).
+        shots: cut at shot changes. Sources that know their cameras deliver single shots and are never cut.
+    """
+
+    fps: float | None = Field(default=None, gt=0, le=240)
+    height: int | None = Field(default=None, ge=16, le=8192)
+    min_seconds: float = Field(default=1.0, ge=0)
+    max_seconds: float = Field(default=60.0, gt=0)
+    crf: int = Field(default=18, ge=0, le=51)
+    shots: bool = True
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Ingest:
+        # A shot a little longer than max_seconds is halved; its halves must not fall below min_seconds.
+        if self.max_seconds < 2 * self.min_seconds:
+            raise ValueError(f"max_seconds must be at least twice min_seconds ({self.min_seconds:g})")
+        return self
+
+
+class Derive(Strict):
+    """Clips made from chosen clips; exactly one of `reverse` and `window_frames`.
+
+    Attributes:
+        reverse: `loop` walks there and back (2T - 1 frames), `plain` runs backwards (T frames).
+        window_frames: non-overlapping windows of this many frames.
+        share: of the chosen clips that get one, picked by the hash of their key.
+    """
+
+    reverse: Literal["loop", "plain"] | None = None
+    window_frames: int | None = Field(default=None, ge=2)
+    share: float = Field(default=1.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_operation(self) -> Derive:
+        if (self.reverse is None) == (self.window_frames is None):
+            raise ValueError("give one of reverse: loop, reverse: plain, window_frames: N")
+        return self
+
+
+class Split(Strict):
+    """Which clips are for testing.
+
+    Attributes:
+        by: `source` keeps all clips of one source video on one side; `clip` decides clip by clip.
+        test: share that goes to the split `test`; the rest is `train`.
+    """
+
+    by: Literal["source", "clip"] = "source"
+    test: float = Field(default=0.0, ge=0, le=1)
+
+
+class Compose(Strict):
+    """From clips to chosen clips; every drop has a reason.
+
+    Attributes:
+        require: operations that must have ended `ok`; else the clip is dropped as `missing_<operation>`.
+        where: a DuckDB condition over the clip's figures (`quality.sharpness > 0.2`), counted as `where`; or several
+            by the reason they are counted under (`{too_dark: "quality.brightness > 0.1"}`).
+        derive: clips to make from the chosen ones.
+        limit: at most so many chosen clips, picked by the hash of their key.
+        split: train and test.
+    """
+
+    require: tuple[str, ...] = ()
+    where: str | dict[str, str] | None = None
+    derive: tuple[Derive, ...] = ()
+    limit: int | None = Field(default=None, ge=1)
+    split: Split = Split()
+
+    def conditions(self) -> dict[str, str]:
+        """Conditions by the reason a clip is dropped for."""
+        if self.where is None:
+            return {}
+        return {"where": self.where} if isinstance(self.where, str) else dict(self.where)
+
+
+class Pack(Strict):
+    """From chosen clips to shards.
+
+    Attributes:
+        target_mb: size of a shard, in 10^6 bytes; the last of a bucket is smaller.
+        bucket_by: clips of one shard agree in these.
+    """
+
+    target_mb: float = Field(default=512, gt=0)
+    bucket_by: tuple[Literal["resolution", "frames"], ...] = ("resolution", "frames")
+
+
+class Execution(Strict):
+    """How the work is run; nothing in here changes a result, and nothing in here is part of a recipe.
+
+    Attributes:
+        workers: processes that work at once; the machine's cores where not given.
+        deadline_s: wall-clock limit per clip and operation; each operation's own where not given.
+        memory_mb: memory one child process may use; each operation's own where not given.
+        recycle_after: calls after which a child process is replaced.
+        failure_budget: share of failed inputs of a pass above which the run ends with exit code 3.
+        object_store_mb: of Ray on one machine; rows are small, frames never enter it.
+        address: of a Ray cluster; a local one is started where not given.
+    """
+
+    workers: int | None = Field(default=None, ge=1, le=4096)
+    deadline_s: float | None = Field(default=None, gt=0)
+    memory_mb: int | None = Field(default=None, ge=64)
+    recycle_after: int = Field(default=200, ge=1)
+    failure_budget: float = Field(default=0.05, ge=0, le=1)
+    object_store_mb: int = Field(default=300, ge=80)
+    address: str | None = None
+
+    @property
+    def worker_count(self) -> int:
+        """Workers asked for, or one per core this process may use."""
+        if self.workers is not None:
+            return self.workers
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Annotate(Strict):
+    """One operation of the annotate pass: a registered name or `module:Class`, and its configuration."""
+
+    name: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class Job(Strict):
+    """A job file; see `worldloom.pipeline.job.load_job`.
+
+    Attributes:
+        name: of the dataset.
+        out: working folder.
+        vars: strings that `${name}` in other values stands for.
+    """
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    out: Path
+    vars: dict[str, str] = Field(default_factory=dict)
+    sources: tuple[AnySource, ...] = Field(min_length=1)
+    ingest: Ingest = Ingest()
+    annotate: tuple[Annotate, ...] = ()
+    compose: Compose = Compose()
+    pack: Pack = Pack()
+    execution: Execution = Execution()
+
+    @field_validator("annotate", mode="before")
+    @classmethod
+    def _names_or_mappings(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError("a list of names, or of {name: {key: value}}")
+        return tuple(_annotate_entry(entry) for entry in value)
+
+    @model_validator(mode="after")
+    def _annotate_once(self) -> Job:
+        names = [entry.name for entry in self.annotate]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"annotate names '{name}' twice")
+        return self
+
+
+def _annotate_entry(entry: Any) -> Any:
+    if isinstance(entry, Annotate):
+        return entry
+    if isinstance(entry, str):
+        return {"name": entry}
+    if isinstance(entry, dict) and len(entry) == 1 and not {"name", "config"} & set(entry):
+        name, config = next(iter(entry.items()))
+        if config is not None and not isinstance(config, dict):
+            raise ValueError(f"annotate: the configuration of '{name}' is a mapping of keys to values")
+        return {"name": name, "config": config or {}}
+    return entry
+
+
+def check_job(job: Job) -> None:
+    """What the schema cannot see: folders that are missing, operations that nobody has, sources that do not fit.
+
+    Raises:
+        UsageError: the first of them, with what to do.
+    """
+    from worldloom.pipeline.operations import plan_operations
+
+    operations = [operation.name for operation in plan_operations(job)]
+    for name in job.compose.require:
+        if name not in operations and not any(name in source.gives() for source in job.sources):
+            raise UsageError(
+                f"compose.require: '{name}' is not an operation of this job" + nearest(name, operations or ["none"])
+            )
+    for number, source in enumerate(job.sources):
+        source.check(f"sources.{number}", job.ingest.fps, job.ingest.height, job.ingest.max_seconds)

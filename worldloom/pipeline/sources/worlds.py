@@ -1,0 +1,92 @@
+"""Worlds that render themselves: videos whose every label is known. What is true of them is kept aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from worldloom.catalogs.config import load, read_yaml
+from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.sources.source import Source, SourceItem
+
+if TYPE_CHECKING:
+    from worldloom.catalogs.clip import Clip
+    from worldloom.synth.plan import WorldPlan
+
+
+class WorldsSource(Source):
+    """Rendered worlds, planned by number and seed, or read from a file of plans.
+
+    Attributes:
+        count: how many worlds to plan.
+        seed: of the plans.
+        plans: YAML file with `worlds:`, a list of plans, instead of `count`.
+        settings: keys of every planned world to overwrite (`frames`, `width`, `height`, `fps`, ...).
+        give: what the source tells the job about its clips; everything else is kept aside as truth, so that
+            annotators find it out by themselves and can be scored.
+    """
+
+    kind: Literal["worlds"]
+    count: int | None = Field(default=None, ge=1, le=100_000)
+    seed: int = 0
+    plans: Path | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    give: tuple[Literal["pose", "subjects"], ...] = ()
+
+    def gives(self) -> tuple[str, ...]:
+        """What `give` says."""
+        return self.give
+
+    def worlds(self) -> list[WorldPlan]:
+        """The plans.
+
+        Raises:
+            UsageError: neither or both of `count` and `plans`, or a plan that is none.
+        """
+        from worldloom.synth.plan import WorldPlan, plan_worlds
+
+        if (self.count is None) == (self.plans is None):
+            raise UsageError("worlds: give one of count and plans")
+        if self.plans is None:
+            return plan_worlds(self.count or 0, seed=self.seed, **self.settings)
+        rows = read_yaml(self.plans).get("worlds")
+        if not isinstance(rows, list):
+            raise UsageError(f"{self.plans}: the key 'worlds' with a list of plans is missing")
+        return [load(WorldPlan, {**row, **self.settings}, where=f"{self.plans} worlds.{i}") for i, row in enumerate(rows)]
+
+    def items(self) -> Iterator[SourceItem]:
+        """One item per plan."""
+        source = self.model_dump(mode="json")
+        for plan in self.worlds():
+            yield SourceItem(source, plan.name, licence=self.licence, plan=plan.model_dump(mode="json"))
+
+    def check(self, where: str, fps: float | None, height: int | None, max_seconds: float) -> None:
+        """Truth is known frame by frame, so worlds must be rendered as the clips shall be."""
+        super().check(where, fps, height, max_seconds)
+        for plan in self.worlds():
+            seconds = plan.frames / plan.fps
+            if fps is not None and fps != plan.fps:
+                what = f"is rendered at {plan.fps:g} frames/s and ingest.fps asks for {fps:g}: set settings.fps"
+            elif height is not None and plan.height > height:
+                what = f"is rendered {plan.height} pixels high and ingest.height allows {height}: set settings.height"
+            elif seconds > max_seconds:
+                what = f"lasts {seconds:g} s and ingest.max_seconds allows {max_seconds:g}: set settings.frames"
+            else:
+                continue
+            raise UsageError(f"{where}: world '{plan.name}' {what}")
+
+    def plan_sha256(self, item: SourceItem) -> str:
+        """Digest of the plan's row."""
+        from worldloom.synth.plan import WorldPlan
+
+        return WorldPlan.model_validate(item.plan).sha256
+
+    def render(self, item: SourceItem, video: Path) -> Clip:
+        """Render the world of the item into `video`; the clip holds everything that is true of it."""
+        from worldloom.synth.plan import WorldPlan
+        from worldloom.synth.render import render_world
+
+        return render_world(WorldPlan.model_validate(item.plan), video)
