@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +14,11 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.report.actions import share_of_actions
 from worldloom.report.content import FunnelRow
 
+if TYPE_CHECKING:
+    from worldloom.pipeline.funnel import Tally
+
 MOST_ROWS = 2000
-"""Clips counted on a run's index page at most; a dataset is counted whole from its catalog."""
+"""Clips that were not packed, counted on a run's index page at most; the others are counted from the catalog."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Collection:
     load: Callable[[str], Clip]
     truth: Callable[[str], Clip | None]
     rows: Callable[[], list[ClipRow]]
-    funnel: Sequence[FunnelRow] = ()
+    funnel: Sequence[FunnelRow | Tally] = ()
     facts: dict[str, str] = field(default_factory=dict)
 
 
@@ -119,38 +123,76 @@ def _run(place: Path) -> Collection:
     from worldloom.pipeline.workspace import Workspace
 
     workspace = Workspace(place)
-    keys = workspace.clips()
-    summary = workspace.summary()
+    ingested = workspace.clips()
+    known = set(ingested)
     packed = _dataset(workspace.dataset) if (workspace.dataset / "manifests").is_dir() else None
-    known = set(keys)
-    derived = [key for key in packed.keys if key not in known] if packed is not None else []
+    derived = [] if packed is None else [key for key in packed.keys if key not in known]
 
     def load(key: str) -> Clip:
-        return packed.load(key) if packed is not None and key in derived else workspace.load(key)
+        return workspace.load(key) if key in known or packed is None else packed.load(key)
 
     def rows() -> list[ClipRow]:
-        return [row_of_clip(load(key)) for key in [*keys, *derived][:MOST_ROWS]]
+        counted = [] if packed is None else packed.rows()
+        left_out = sorted(known - {row.key for row in counted})
+        return counted + [row_of_clip(workspace.load(key)) for key in left_out[:MOST_ROWS]]
 
-    facts = {"working folder": str(place)} | (packed.facts if packed is not None else {"dataset": "none packed yet"})
-    return Collection(place, "run", [*keys, *derived], load, workspace.truth, rows, _funnel(summary.tables), facts)
-
-
-def _funnel(tables: Sequence[object]) -> list[FunnelRow]:
-    """The job's table as it is: same names, same meaning."""
-    return list(tables)  # type: ignore[arg-type]
+    facts = {"working folder": str(place)} | ({"dataset": "none packed yet"} if packed is None else packed.facts)
+    keys = [*ingested, *derived]
+    return Collection(place, "run", keys, load, workspace.truth, rows, workspace.summary().tables, facts)
 
 
 def _dataset(place: Path) -> Collection:
     from worldloom.catalogs.dataset import ShardDataset
 
     dataset = ShardDataset(place)
-    keys = sorted(dataset.keys)
+    table = dataset.table
+    keys = sorted(table["key"].to_pylist())
 
     def rows() -> list[ClipRow]:
-        return [row_of_clip(dataset.get(key)) for key in keys[:MOST_ROWS]]
+        wanted = [name for name in table.column_names if name not in ("members", "caption", "offset", "length")]
+        return [row_of_catalog(row) for row in table.select(wanted).to_pylist()]
 
-    facts = {"dataset": str(place), "clips": str(len(keys))}
+    facts = {"dataset": str(place), "samples": f"{len(keys):,}"}
     return Collection(place, "dataset", keys, dataset.get, lambda _: None, rows, (), facts)
+
+
+def row_of_catalog(row: dict[str, Any]) -> ClipRow:
+    """The row of a clip from its row of the catalog, without opening a shard."""
+    notes = {name: value for name, value in row.items() if isinstance(value, dict) and value.get("status")}
+    source, actions, density = row["source"], row.get("actions") or {}, (row.get("revisits") or {}).get("density")
+    return ClipRow(
+        key=row["key"],
+        seconds=row["seconds"],
+        size=f"{row['width']}×{row['height']}",
+        fps=row["fps"],
+        licence=source["licence"],
+        kind=source["kind"],
+        split=row["split"],
+        status={name: note["status"] for name, note in notes.items()},
+        reason={name: note["reason"] for name, note in notes.items() if note["status"] != "ok"},
+        move=_shares(actions.get("move")),
+        view=_shares(actions.get("view")),
+        events=_kinds(row.get("events") or {}),
+        density=float("nan") if density is None else density,
+        derived=bool(row["parents"]),
+    )
+
+
+def _shares(counts: list[int] | None) -> list[float]:
+    return [] if not counts else [count / max(1, sum(counts)) for count in counts]
+
+
+def _kinds(events: dict[str, Any]) -> dict[str, int]:
+    """Events by kind from the catalog's figures, where an interval counts as an exit and as an entry."""
+    count, exits, entries = (events.get(name) or 0 for name in ("count", "exits", "entries"))
+    pairs = events.get("pairs") or 0
+    kinds = {
+        "entry": count - exits,
+        "exit": count - entries,
+        "interval": exits + entries - count - pairs,
+        "pair": pairs,
+    }
+    return {kind: number for kind, number in kinds.items() if number}
 
 
 def sum_of_shares(rows: Sequence[ClipRow], name: str) -> np.ndarray:

@@ -14,9 +14,9 @@ from worldloom.report.cards import ORDER, STRIP_WIDTH, clip_card, name_of
 from worldloom.report.collection import ClipRow, Collection, open_collection, sum_of_shares
 from worldloom.report.content import ClipEntry, FunnelRow
 from worldloom.report.counts import action_histogram, density_histogram, length_histogram
-from worldloom.report.demo_page import action_picture, depth_picture, loop_picture, path_picture, timeline_picture
 from worldloom.report.page import Drawn, write_page
 from worldloom.report.pictures import FrameStore, spread
+from worldloom.report.views import action_picture, depth_picture, loop_picture, path_picture, timeline_picture
 
 SHOWN = 24
 LISTED = 500

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from worldloom.catalogs.clip import Clip
 from worldloom.report.cards import ORDER, name_of, why_missing
-from worldloom.report.demo_page import action_lanes
 from worldloom.report.figure import BAD, GOOD, INK, MUTED, figure, short, to_png
 from worldloom.report.pictures import FrameStore, film_strip, spread
+from worldloom.report.views import action_lanes
 
 if TYPE_CHECKING:
     from PIL import Image
