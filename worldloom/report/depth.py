@@ -90,7 +90,7 @@ def _limits(z: np.ndarray | None) -> tuple[float, float]:
     if not len(seen):
         return 0.0, 1.0
     low, high = np.percentile(seen, [2, 98])
-    return float(low), float(max(high, low + 1e-6))
+    return float(low), float(max(high, 1.02 * low, low + 1e-6))
 
 
 def _unit(depth: Depth | None) -> str:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from worldloom.report.content import TruthRow
-from worldloom.report.pictures import data_uri
+from worldloom.report.figure import DPI
+from worldloom.report.pictures import data_uri, width_of
 
 TEMPLATES = Path(__file__).parent / "templates"
+CSS_PIXELS = 103
+"""Pixels of the page per inch of a figure: a figure of 10.4 inches fills it, and type has one size in all."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,12 @@ class Drawn:
     uri: str = ""
     alt: str = ""
     reason: str = ""
+    width: int = 0
 
     @classmethod
     def of(cls, png: bytes, title: str = "", says: str = "", alt: str = "") -> Drawn:
         """A picture from its bytes."""
-        return cls(title, says, data_uri(png), alt or title)
+        return cls(title, says, data_uri(png), alt or title, width=round(width_of(png) * CSS_PIXELS / DPI))
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _draw_track(
                   ls=":" if ghost else "-", label=name if number == 0 else None, zorder=3 if under else 4)  # fmt: skip
         if len(groups) > 1 and not under:
             middle = np.flatnonzero(np.isfinite(line[:, 0]))
-            axes.annotate(f"group {group}", line[middle[len(middle) // 2]], xytext=(5, 5), fontsize=7, color=colour,
+            axes.annotate(f"group {group}", line[middle[len(middle) // 3]], xytext=(5, 5), fontsize=7, color=colour,
                           textcoords="offset points", zorder=7)  # fmt: skip
     seen = np.flatnonzero(np.isfinite(flat[:, 0]))
     if not len(seen):
@@ -165,6 +165,9 @@ def _frame(axes: Any, points: np.ndarray, reference: Camera, estimated: Camera |
     """Equal axes round the points, a scale in the reference's unit, a legend."""
     low, high = points.min(axis=0), points.max(axis=0)
     centre, half = (low + high) / 2, max(float((high - low).max()) / 2 * 1.14, 1e-6)
+    stands = not np.ptp(reference.c2w[reference.valid, :3, 3], axis=0).max() > 1e-5
+    if stands:
+        centre, half = np.zeros(2), 2.4
     axes.set_aspect("equal")
     axes.set_xlim(centre[0] - half, centre[0] + half)
     axes.set_ylim(centre[1] - half, centre[1] + half * 1.12)
@@ -176,7 +179,7 @@ def _frame(axes: Any, points: np.ndarray, reference: Camera, estimated: Camera |
         axes.set_xlabel("metres, from above · ○ start  ■ end", fontsize=7.5)
     elif reference.scale == "relative":
         axes.set_xlabel("unit of the estimate, from above · ○ start  ■ end", fontsize=7.5)
-    if reference.scale == "none" or half < 1e-5:
+    if reference.scale == "none" or stands:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel("the camera stays in place; lines show where it looked", fontsize=7.5)

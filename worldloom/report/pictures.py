@@ -105,6 +105,11 @@ def jpeg(rgb: np.ndarray, quality: int = 82) -> bytes:
     return buffer.getvalue()
 
 
+def width_of(png: bytes) -> int:
+    """Width of a PNG in pixels, from its header."""
+    return int.from_bytes(png[16:20], "big")
+
+
 def data_uri(picture: bytes) -> str:
     """A picture as the source of an `img`: it travels inside the page."""
     kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"

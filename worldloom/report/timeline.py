@@ -39,10 +39,12 @@ def event_timeline(clip: Clip, truth: Clip | None = None, store: FrameStore | No
         store: frames already read, if any.
     """
     parts = [("", clip, ESTIMATE)] if truth is None else [("truth", truth, TRUTH), ("estimate", clip, ESTIMATE)]
-    rows = sum(min(MOST_SUBJECTS, len(one.subjects)) for _, one, _ in parts if one.subjects is not None)
+    rows = sum(len(shown_subjects(one)) for _, one, _ in parts)
     pictured = clip if clip.events and clip.subjects is not None else (truth or clip)
-    moments = chosen_moments(pictured.events, pictured.subjects, clip.frames)
-    lanes, pictures = max(1, rows) * 0.46 + 0.3, 1.42 if moments else 0.0
+    shown = [] if pictured.subjects is None else pictured.subjects.id[shown_subjects(pictured)].tolist()
+    events = [event for event in pictured.events if event.subject in shown]
+    moments = chosen_moments(events, pictured.subjects, clip.frames)
+    lanes, pictures = max(1, rows) * 0.46 + 0.3, 1.56 if moments else 0.0
     height = lanes + pictures + 0.75
     with figure(10.4, height) as drawn:
         axes = drawn.add_axes((0.11, 0.55 / height, 0.88, lanes / height))
@@ -68,7 +70,7 @@ def draw_timeline(axes: Any, parts: Sequence[tuple[str, Clip, str]], fps: float,
     for title, one, colour in parts:
         if one.subjects is None:
             continue
-        for number in range(min(MOST_SUBJECTS, len(one.subjects))):
+        for number in shown_subjects(one):
             _subject_row(axes, one.subjects, number, one.events, row, fps, frames, colour, causes)
             ticks.append(row)
             names.append(
@@ -83,6 +85,7 @@ def draw_timeline(axes: Any, parts: Sequence[tuple[str, Clip, str]], fps: float,
     quiet(axes, keep="bottom")
     if not row:
         axes.text(0.5, 0.5, "no subject found", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+        return
     handles = [Patch(facecolor=colour, alpha=0.55, label=f"visibility{', ' + title if title else ''}")
                for title, _, colour in parts]  # fmt: skip
     handles += [Patch(facecolor=CAUSES[c], hatch="////" if c == "unexplained" else None, edgecolor="#ffffff", lw=0,
@@ -125,8 +128,8 @@ def known_cause(cause: str | None) -> str:
 
 
 def chosen_moments(events: Sequence[Event], subjects: Subjects | None, frames: int) -> list[Moment]:
-    """At most `MOST_THUMBNAILS` exits and entries in order of time; those of exit-entry pairs come first."""
-    ranked = sorted(events, key=lambda event: (event.kind != "pair", event.kind != "interval", event.first_hidden or 0))
+    """At most `MOST_THUMBNAILS` exits and entries in order of time; those of exit-entry pairs and long stays first."""
+    ranked = sorted(events, key=lambda event: (event.kind != "pair", event.kind != "interval", -_hidden(event, frames)))
     found: list[Moment] = []
     for event in ranked:
         pair: list[Moment] = []
@@ -141,6 +144,19 @@ def chosen_moments(events: Sequence[Event], subjects: Subjects | None, frames: i
         if len(found) + len(pair) <= MOST_THUMBNAILS:
             found += pair
     return sorted(found, key=lambda moment: (moment.frame, moment.subject))
+
+
+def _hidden(event: Event, frames: int) -> int:
+    """Length of the stay out of sight."""
+    return (frames if event.first_visible is None else event.first_visible) - (event.first_hidden or 0)
+
+
+def shown_subjects(one: Clip) -> list[int]:
+    """Rows of at most `MOST_SUBJECTS` subjects: those with most events, in their own order."""
+    if one.subjects is None:
+        return []
+    counts = [sum(event.subject == int(name) for event in one.events) for name in one.subjects.id]
+    return sorted(sorted(range(len(counts)), key=lambda row: -counts[row])[:MOST_SUBJECTS])
 
 
 def _best_view(subjects: Subjects | None, subject: int, candidates: range, fallback: int) -> int:
@@ -189,12 +205,9 @@ def _thumbnails(
             spine.set_linewidth(1.6)
         name = short(clip.subjects.label[row], 10) if clip.subjects is not None and row is not None else "subject"
         side = f" {SIDES[moment.side]}" if moment.side in SIDES else ""
-        picture.set_title(
-            f"{moment.frame / fps:.1f} s · {name} {moment.subject} {moment.kind}{side}", fontsize=7, pad=3
-        )
-        target = drawn.transFigure.inverted().transform(
-            axes.transData.transform((moment.frame / fps, -0.62 if number >= 0 else 0))
-        )
+        words = f"{moment.frame / fps:.1f} s\n{name} {moment.subject} {moment.kind}{side}"
+        picture.set_title(words, fontsize=7, pad=3, linespacing=1.15)
+        target = drawn.transFigure.inverted().transform(axes.transData.transform((moment.frame / fps, -0.62)))
         line = Line2D([x0 + slot * 0.46, target[0]], [bottom - 0.03 / height, target[1]], color=CAUSES[moment.cause],
                       lw=1.0, transform=drawn.transFigure, figure=drawn)  # fmt: skip
         drawn.add_artist(line)
