@@ -10,9 +10,13 @@ import importlib
 import json
 import logging
 import os
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -127,7 +131,10 @@ class Engine:
                 max_task_retries=RETRIES,
             )
         try:
-            for row in dataset.iter_rows():
+            results = iter(dataset.iter_rows())
+            with _without_a_false_alarm():
+                first = next(results)
+            for row in chain([first], results):
                 yield json.loads(row["row"]), bytes(row["payload"])
         except ray.exceptions.RayError as error:
             raise WorldloomError(f"{stage.name}: Ray failed ({str(error).strip().splitlines()[-1]})") from error
@@ -169,6 +176,28 @@ class _Actor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         result, payload = self._supervisor(json.loads(row["row"]))
         return {"row": json.dumps(result), "payload": payload}
+
+
+@contextmanager
+def _without_a_false_alarm() -> Iterator[None]:
+    """Hold back what the process writes to stderr while the actors start, and give it out without one line.
+
+    Ray's core prints an error per pool whose actors may be started again, because Ray Data keeps their arguments in
+    the object store; the driver holds these for as long as the pool lives.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            held.seek(0)
+            lines = [line for line in held if b"constructor arguments in the object store" not in line]
+            os.write(stderr, b"".join(lines))
+            os.close(stderr)
 
 
 def _quieten_ray_data() -> None:

@@ -162,7 +162,7 @@ class _Run:
         chosen, tally = compose(self.job.compose, clips)
         self.tables.append(tally)
         if self._wants("pack"):
-            self.packed = pack(self.work, chosen, self.operations, self.tables)
+            self.packed = pack(self.work, chosen, self.operations)
             self.tables.append(self.packed.tally)
             self.notes += self.packed.notes
 

@@ -111,7 +111,7 @@ class Pack(Strict):
     """
 
     target_mb: float = Field(default=512, gt=0)
-    bucket_by: tuple[Literal["resolution", "frames"], ...] = ("resolution", "frames")
+    bucket_by: tuple[Literal["resolution", "frames"], ...] = ("resolution",)
 
 
 class Execution(Strict):

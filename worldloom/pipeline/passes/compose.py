@@ -12,6 +12,7 @@ from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import KnownClip
 from worldloom.pipeline.settings import Compose, Derive
 
+
 @dataclass(frozen=True)
 class Chosen:
     """One sample to be.

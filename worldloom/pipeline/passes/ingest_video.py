@@ -229,7 +229,9 @@ class _Video:
         survey, item, (width, height) = self.survey, self.item, self.size
         pts = survey.pts
         key = clip_key(self.sha256, self.info.stream, int(pts[part.start]), int(pts[part.stop - 1]))
-        operations = [f"cut:{part.start}:{part.stop}"] if (part.start, part.stop) != (0, len(pts)) else []
+        operations = list(self.truth.provenance.operations) if self.truth is not None else []
+        if (part.start, part.stop) != (0, len(pts)):
+            operations.append(f"cut:{part.start}:{part.stop}")
         provenance = Provenance(
             kind=item.kind,
             uri=item.uri,

@@ -55,7 +55,9 @@ class WorldsSource(Source):
         rows = read_yaml(self.plans).get("worlds")
         if not isinstance(rows, list):
             raise UsageError(f"{self.plans}: the key 'worlds' with a list of plans is missing")
-        return [load(WorldPlan, {**row, **self.settings}, where=f"{self.plans} worlds.{i}") for i, row in enumerate(rows)]
+        return [
+            load(WorldPlan, {**row, **self.settings}, where=f"{self.plans} worlds.{i}") for i, row in enumerate(rows)
+        ]
 
     def items(self) -> Iterator[SourceItem]:
         """One item per plan."""
@@ -87,6 +89,6 @@ class WorldsSource(Source):
     def render(self, item: SourceItem, video: Path) -> Clip:
         """Render the world of the item into `video`; the clip holds everything that is true of it."""
         from worldloom.synth.plan import WorldPlan
-        from worldloom.synth.render import render_world
+        from worldloom.synth.clips import render_world
 
         return render_world(WorldPlan.model_validate(item.plan), video)
