@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from worldloom.catalogs.cameras import nearest_rotation
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats.trajectory import (
     Trajectory,
@@ -90,6 +91,7 @@ def _rows(entries: Any, path: str | Path, name: str) -> list[Any]:
 def _trajectory(matrices: np.ndarray, path: str | Path, name: str) -> Trajectory:
     c2w = unreal_to_opencv(matrices)
     require_poses(c2w, path, what=f"{name} pose")
+    c2w[:, :3, :3] = nearest_rotation(c2w[:, :3, :3])  # the files hold float32, off by up to 1e-6
     return Trajectory(
         c2w=c2w,
         scale="metric",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldloom.catalogs.cameras import first_frame_identity, invert_poses
+from worldloom.catalogs.cameras import first_frame_identity, invert_poses, nearest_rotation
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats.trajectory import (
     Trajectory,
@@ -38,6 +38,7 @@ def read_re10k(path: str | Path) -> Trajectory:
     w2c = np.tile(np.eye(4), (len(table), 1, 1))
     w2c[:, :3] = table[:, 7:].reshape(-1, 3, 4)
     require_poses(w2c, path, what="world-to-camera row")
+    w2c[:, :3, :3] = nearest_rotation(w2c[:, :3, :3])
     if (table[:, 1:3] <= 0).any():
         row = int(np.flatnonzero((table[:, 1:3] <= 0).any(axis=1))[0])
         raise BadInput("bad_poses", f"frame {row} has a focal length that is not positive", where=path)
