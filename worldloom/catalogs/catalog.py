@@ -225,7 +225,7 @@ def _sql_problem(error: Exception, where: str, table: pa.Table) -> str:
     text = str(error).strip().splitlines()[0]
     wrong = text.split('"')[1] if text.count('"') >= 2 else ""
     known = [name for name in _columns(table.schema) if wrong and name != wrong]
-    hint = nearest(wrong, known) if wrong and "not find" in text else ""
+    hint = nearest(wrong, known) if wrong and ("not find" in text or "not found" in text) else ""
     return f"'{where}' is no valid condition ({text}){hint if 'choose from' not in hint else ''}"
 
 

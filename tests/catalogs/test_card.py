@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.catalogs.example_clip import example_clip, example_dataset
+from worldloom.catalogs.card import readme, write_card
+from worldloom.catalogs.catalog import catalog_row
+from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.manifest import latest
+from worldloom.catalogs.verify import verify
+
+ROOT = Path(__file__).parents[2]
+SCORES = {
+    "rows": [
+        {
+            "annotator": "pose",
+            "measure": "ATE, median",
+            "truth": "rendered worlds",
+            "value": 0.5123,
+            "unit": "% of the path",
+            "n": 20,
+            "of": "clips",
+            "target": "<= 1",
+            "command": "worldloom scorecard --clips 20",
+        },
+        {"annotator": "depth", "measure": "AbsRel", "value": None},
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    dataset = example_dataset(tmp_path_factory.mktemp("card"))
+    write_card(dataset, SCORES)
+    return dataset
+
+
+def test_the_card_counts_what_is_there(dataset: Path) -> None:
+    text = (dataset / "README.md").read_text()
+    assert "5 clips, 60 frames, 2.0 s" in text
+    assert "| train | 4 |" in text
+    assert "| test | 1 |" in text
+    assert "| depth | 0 | 5 | 0 | sweep 1 | no parallax (5) |" in text
+    assert "| folder | CC-BY-4.0 | 5 |" in text
+    assert "10 events, 5 exit-entry pairs" in text
+    assert "| 1 | go forward | 100.0 | turn up | 0.0 |" in text
+
+
+def test_the_card_states_how_true_the_labels_are(dataset: Path) -> None:
+    text = (dataset / "README.md").read_text()
+    assert "| pose | ATE, median | 0.5123 % of the path | 20 clips, rendered worlds | &lt;= 1 |" in text
+    assert "| depth | AbsRel | not measured |" in text
+    assert "`worldloom scorecard --clips 20`" in text
+
+
+def test_rebuilding_gives_the_same_card(dataset: Path) -> None:
+    names = ("README.md", "croissant.json", "manifest.json", "scorecard.json")
+    before = {name: (dataset / name).read_bytes() for name in names}
+    for name in names[:3]:
+        (dataset / name).unlink()
+    write_card(dataset)
+    assert {name: (dataset / name).read_bytes() for name in names} == before
+    assert verify(dataset, deep=False).problems == []
+
+
+def test_the_snippets_of_the_card_run(dataset: Path) -> None:
+    pytest.importorskip("webdataset")
+    snippets = re.findall(r"```python\n(.*?)```", (dataset / "README.md").read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    assert all(len(snippet.strip().splitlines()) <= 10 for snippet in snippets)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", snippet], cwd=dataset, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for snippet in snippets
+    ]
+    assert all(example_clip(i).key in outputs[0] for i in range(5))
+    assert "(32, 48, 3)" in outputs[1]
+
+
+def test_croissant_names_every_file_and_column(dataset: Path) -> None:
+    document = json.loads((dataset / "croissant.json").read_text())
+    manifest = latest(dataset)
+    files = {one["@id"]: one["sha256"] for one in document["distribution"]}
+    assert files == {one.path: one.sha256 for one in (*manifest.shards, manifest.catalog)}
+    assert document["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    assert document["license"] == ["CC-BY-4.0"]
+    names = {field["name"] for field in document["recordSet"][0]["field"]}
+    assert {"key", "shard", "fps", "frames", "seconds", "caption"} <= names
+
+
+def test_croissant_is_valid(dataset: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    assert not mlcroissant.Dataset(str(dataset / "croissant.json")).metadata.issues.errors
+
+
+def test_text_of_others_carries_no_markup(dataset: Path) -> None:
+    clip = example_clip()
+    clip.provenance = type(clip.provenance)("folder", "x", "ab", "a|b\n<script>alert(1)</script>`x`")
+    text = readme(latest(dataset), [catalog_row(clip, split="train")])
+    assert "<script>" not in text
+    assert "a\\|b &lt;script>" in text
+
+
+def test_an_empty_catalog_has_a_card(dataset: Path) -> None:
+    assert "0 clips" in readme(latest(dataset), [])
+
+
+def test_a_damaged_scorecard_is_named(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "scores.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"scores\.json"):
+        write_card(dataset, tmp_path / "scores.json")

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.catalogs.example_clip import example_clip
+from worldloom.catalogs.catalog import catalog_row, catalog_table, matching, read_catalog, write_catalog
+from worldloom.catalogs.clip import Annotation
+from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.catalogs.shards import Entry, Span
+
+ROWS = [catalog_row(example_clip(i), split="train" if i else "test") for i in range(6)]
+
+
+def keys(*numbers: int) -> list[str]:
+    return sorted(example_clip(i).key for i in numbers)
+
+
+def chosen(where: str) -> list[str]:
+    table = catalog_table(ROWS)
+    return table.take(pa.array(matching(table, where))).column("key").to_pylist()
+
+
+def test_a_row_says_what_one_selects_by() -> None:
+    entry = Entry("k", 512, 2048, {"mp4": Span(1024, 10, 7)})
+    row = catalog_row(example_clip(2), split="train", shard="shards/a.tar", entry=entry)
+    assert (row["shard"], row["offset"], row["length"]) == ("shards/a.tar", 512, 2048)
+    assert row["members"] == [{"name": "mp4", "offset": 1024, "length": 10, "crc32": 7}]
+    assert row["fps_fraction"] == "30000/1001"
+    assert row["events"]["pairs"] == 1
+    assert (row["events"]["exits"], row["events"]["entries"]) == (1, 2)
+    assert row["actions"]["move"] == [0, 11, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert row["pose"]["posed_share"] == pytest.approx(11 / 12, abs=1e-6)
+    assert row["pose"]["path_length"] == pytest.approx(0.5 * 9)  # two of eleven steps touch the frame without a pose
+    assert row["revisits"]["density"] == 0.25
+    assert row["depth"]["reason"] == "no parallax"
+    assert row["source"]["licence"] == "CC-BY-4.0"
+
+
+def test_conditions_reach_into_operations() -> None:
+    assert chosen("quality.sharpness > 0.2") == keys(2, 3, 4, 5)
+    assert chosen("quality.sharpness > 0.2 AND pose.confidence > 0.5 AND split = 'train'") == keys(2, 3, 4, 5)
+    assert chosen("depth.status = 'ok'") == []
+    assert chosen("depth.status = 'absent' -- every one\n") == keys(0, 1, 2, 3, 4, 5)
+    assert chosen("actions.move[2] > 5 AND source.uri LIKE '%3.mp4'") == keys(3)
+    assert chosen("(pose.notes->>'registered')::INT = 11 AND list_contains(operations, 'cut')") == keys(*range(6))
+    assert chosen("shots.status IS NULL AND hands.status IS NULL") == keys(*range(6))
+
+
+def test_rows_are_numbered_in_order() -> None:
+    found = matching(catalog_table(ROWS), "frames > 0")
+    np.testing.assert_array_equal(found, np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("where", "word"),
+    [
+        ("quality.sharpnes > 1", "did you mean 'sharpness'"),
+        ("frmaes > 1", "did you mean 'frames'"),
+        ("frames >", "no valid condition"),
+        ("frames > 1) OR (1 = 1; DROP TABLE x", "no valid condition"),
+        ("(SELECT count(*) FROM read_csv('/etc/passwd')) > 0", "no valid condition"),
+    ],
+)
+def test_wrong_conditions_are_explained(where: str, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        chosen(where)
+
+
+def test_bytes_are_equal_whatever_the_order_of_rows(tmp_path: Path) -> None:
+    one = write_catalog(tmp_path, ROWS)
+    data = (tmp_path / one.path).read_bytes()
+    assert write_catalog(tmp_path, reversed(ROWS)) == one
+    assert one.path == f"catalog-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+    assert one.bytes == len(data)
+    assert read_catalog(tmp_path / one.path).to_pylist() == catalog_table(ROWS).to_pylist()
+
+
+def test_bytes_are_equal_in_another_process(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from tests.catalogs.example_clip import example_clip\n"
+        "from worldloom.catalogs.catalog import catalog_row, write_catalog\n"
+        "rows = [catalog_row(example_clip(i), split='train' if i else 'test') for i in range(6)]\n"
+        "print(write_catalog(Path(sys.argv[1]), rows).sha256)"
+    )
+    root = str(Path(__file__).parents[2])
+    digests = {write_catalog(tmp_path, ROWS).sha256}
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": root}
+        command = [sys.executable, "-c", script, str(tmp_path)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+
+
+def test_operations_of_ones_own_get_a_column() -> None:
+    clip = example_clip()
+    clip.annotations["weather"] = Annotation("ok", "barometer", "2", confidence=0.5)
+    table = catalog_table([*ROWS[1:], catalog_row(clip)])
+    assert table.take(pa.array(matching(table, "weather.method = 'barometer'"))).column("key").to_pylist() == [clip.key]
+    clip.annotations["shard"] = Annotation("ok", "x", "1")
+    with pytest.raises(ValueError, match="may not be called 'shard'"):
+        catalog_row(clip)
+
+
+def test_a_bare_clip_has_a_row() -> None:
+    clip = example_clip()
+    for name in ("camera", "actions", "subjects", "depth", "hands", "revisits"):
+        setattr(clip, name, None)
+    clip.annotations, clip.quality, clip.events, clip.captions = {}, {}, [], []
+    table = catalog_table([catalog_row(clip)])
+    assert table.num_rows == 1
+    assert len(matching(table, "pose.confidence > 0")) == 0
+    assert catalog_table([]).num_rows == 0
+
+
+def test_a_key_comes_once() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        catalog_table([ROWS[0], ROWS[0]])
+
+
+def test_a_damaged_catalog_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "catalog-0.parquet"
+    with pytest.raises(BadInput, match="no such file"):
+        read_catalog(path)
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(BadInput, match=r"catalog-0\.parquet.*Parquet"):
+        read_catalog(path)
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(BadInput, match="no column key"):
+        read_catalog(path)

@@ -1,0 +1,275 @@
+"""The card of a dataset: README.md and croissant.json, from the manifest, the catalog and a scorecard. Rebuildable."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldloom.catalogs.actions import MOVES, VIEWS
+from worldloom.catalogs.catalog import OPERATIONS, read_catalog
+from worldloom.catalogs.croissant import croissant
+from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.manifest import Manifest, copy_latest, latest
+
+_MEMBERS = (
+    ("mp4", "H.264, yuv420p, constant rate, key frames at most 1 s apart, no audio"),
+    ("json", "the record: size, rate, captions, events, revisits, quality, who wrote each annotation, provenance"),
+    ("camera.npz", "c2w (T,4,4) camera-to-world in OpenCV axes, intrinsics (T,4) in pixels, confidence, pts_s, up"),
+    ("actions.npz", "move and view (T,) in 0..9, margins, the motion they came from"),
+    ("subjects.npz", "id, label, box (S,T,4), visibility (S,T), position"),
+    ("depth.npz", "z-depth of some frames: z = exp((log_steps - 1) * step) * smallest, 0 where unknown"),
+    ("hands.npz", "joints in camera space, metres"),
+)
+_LICENCE_ID = re.compile(r"[A-Za-z0-9.+-]+\Z")
+_WITH_WEBDATASET = """import glob, io, json
+import numpy as np
+import webdataset as wds
+
+for sample in wds.WebDataset(sorted(glob.glob("shards/*.tar")), shardshuffle=False):
+    record = json.loads(sample["json"])
+    camera = np.load(io.BytesIO(sample["camera.npz"]), allow_pickle=False)
+    video = sample.get("mp4")  # bytes of the file
+    print(record["key"], record["frames"], sorted(camera.files))
+"""
+_WITH_WORLDLOOM = """from worldloom import ShardDataset
+
+dataset = ShardDataset(".", where="frames > 1")
+clip = dataset[0]
+with clip.open_frames() as frames:
+    print(clip.key, frames[0].shape, clip.annotations.keys())
+"""
+
+
+def write_card(dataset: Path | str, scorecard: Path | Mapping[str, Any] | None = None) -> Path:
+    """Write README.md, croissant.json and the copy of the manifest, all derived from what is committed.
+
+    Args:
+        dataset: its folder.
+        scorecard: as `worldloom scorecard` saves it (`rows` of figures), a path or its content; kept as
+            `scorecard.json` beside the card, and used again when the card is rebuilt without one.
+
+    Returns:
+        The README's path.
+
+    Raises:
+        UsageError: there is no dataset.
+        BadInput: the manifest, catalog or scorecard is damaged.
+    """
+    dataset = Path(dataset)
+    manifest = latest(dataset)
+    table = read_catalog(dataset / manifest.catalog.path)
+    rows = table.drop_columns(["members"]).to_pylist()
+    scores = _scores(dataset, scorecard)
+    summary = _summary(manifest, rows)
+    licences = sorted({row["source"]["licence"] or "unknown" for row in rows})
+    _write(dataset / "README.md", readme(manifest, rows, scores))
+    _write(dataset / "croissant.json", croissant(manifest, table, summary, licences))
+    copy_latest(dataset)
+    return dataset / "README.md"
+
+
+def readme(manifest: Manifest, rows: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The card as Markdown.
+
+    Args:
+        manifest: of the dataset.
+        rows: of its catalog.
+        scores: rows of a scorecard; a table of label truth is added where there are any.
+    """
+    title = manifest.name or "A worldloom dataset"
+    parts = [
+        _front_matter(title, rows),
+        f"# {_cell(title)}\n\n{_summary(manifest, rows)} Manifest {manifest.number:06d}.",
+        "## What is in it\n\n" + _splits(manifest, rows),
+        "## Labels\n\n" + _labels(rows),
+        _actions(rows),
+        "## Label truth\n\n" + _truth(scores) if scores else "",
+        "## Sources and licences\n\n" + _sources(rows),
+        "## Reading it\n\nEvery shard is a tar that plain WebDataset reads:\n\n"
+        f"```python\n{_WITH_WEBDATASET}```\n\nor, with random access and SQL over the catalog:\n\n"
+        f"```python\n{_WITH_WORLDLOOM}```",
+        "## Members of a sample\n\n" + _table(["member", "content"], _MEMBERS),
+        "Lengths compare only inside a `scale_group`; `scale` says whether they are metres. Action i moves frame i to "
+        "frame i + 1; 9 is uncertain and is masked in training. `worldloom verify` checks every byte of this folder.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
+    seconds = sum(row["seconds"] for row in rows)
+    size = sum(shard.bytes for shard in manifest.shards) / 1e6
+    return (
+        f"{len(rows)} clips, {sum(row['frames'] for row in rows)} frames, {_duration(seconds)} of video with camera "
+        f"paths, actions, events and their provenance, in {len(manifest.shards)} shards ({size:.1f} MB)."
+    )
+
+
+def _front_matter(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    licences = sorted({row["source"]["licence"] for row in rows} - {""})
+    name = licences[0].lower() if len(licences) == 1 and _LICENCE_ID.match(licences[0]) else "other"
+    lines = ["---", f"pretty_name: {json.dumps(title)}", f"license: {json.dumps(name)}"]
+    return "\n".join([*lines, "tags: [video, world-model, webdataset, worldloom]", "---"])
+
+
+def _splits(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = []
+    for split in sorted({row["split"] for row in rows}):
+        own = [row for row in rows if row["split"] == split]
+        shards = [shard for shard in manifest.shards if shard.split == split]
+        sizes = Counter(f"{row['width']}x{row['height']}" for row in own)
+        rates = sorted({round(row["fps"], 3) for row in own})
+        lengths = np.array([row["seconds"] for row in own])
+        lines.append(
+            (
+                split,
+                len(own),
+                _duration(float(lengths.sum())),
+                f"{lengths.min():.1f} / {np.median(lengths):.1f} / {lengths.max():.1f}",
+                ", ".join(f"{size} ({count})" for size, count in sizes.most_common(4)),
+                ", ".join(f"{rate:g}" for rate in rates[:6]) + (" ..." if len(rates) > 6 else ""),
+                len(shards),
+                f"{sum(shard.bytes for shard in shards) / 1e6:.1f}",
+            )
+        )
+    heads = ["split", "clips", "video", "seconds min / median / max", "size", "frames/s", "shards", "MB"]
+    return _table(heads, lines)
+
+
+def _labels(rows: Sequence[Mapping[str, Any]]) -> str:
+    known = [*OPERATIONS, *sorted({name for row in rows for name, value in row.items() if _is_operation(name, value)})]
+    lines = []
+    for name in dict.fromkeys(known):
+        notes = [row[name] for row in rows if row.get(name) and row[name].get("status")]
+        if not notes:
+            continue
+        status = Counter(note["status"] for note in notes)
+        methods = Counter(f"{note['method']} {note['version']}" for note in notes)
+        reasons = Counter(note["reason"] for note in notes if note["status"] != "ok" and note["reason"])
+        lines.append(
+            (
+                name,
+                status["ok"],
+                status["absent"],
+                status["failed"],
+                ", ".join(method for method, _ in methods.most_common(3)),
+                ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3)),
+                _highlight(name, rows),
+            )
+        )
+    return _table(["label", "ok", "absent", "failed", "method", "why not", "figures"], lines)
+
+
+def _is_operation(name: str, value: Any) -> bool:
+    return name != "source" and isinstance(value, Mapping) and "status" in value
+
+
+def _highlight(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What one wants to know first of an operation."""
+
+    def total(field: str) -> int:
+        return sum(row[name][field] or 0 for row in rows if row.get(name))
+
+    def mean(field: str) -> float:
+        values = [row[name][field] for row in rows if row.get(name) and row[name][field] is not None]
+        return float(np.mean(values)) if values else 0.0
+
+    if name == "pose":
+        scales = Counter(row[name]["scale"] for row in rows if row.get(name) and row[name]["scale"])
+        return ", ".join(f"{scale} {count}" for scale, count in scales.most_common())
+    if name == "events":
+        return f"{total('count')} events, {total('pairs')} exit-entry pairs"
+    if name == "revisits":
+        return f"{total('pairs')} pairs, mean density {mean('density'):.2f}"
+    if name == "actions":
+        return f"{100 * mean('uncertain_share'):.0f} % of moves uncertain"
+    if name in ("subjects", "captions"):
+        return f"{total('count')}"
+    return f"{total('frames')} frames" if name == "depth" else ""
+
+
+def _actions(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How often each of the ten classes occurs."""
+    shares = []
+    for group in ("move", "view"):
+        counts = [row["actions"][group] for row in rows if row.get("actions") and row["actions"][group]]
+        if not counts:
+            return ""
+        shares.append(100 * np.sum(counts, axis=0) / max(1, np.sum(counts)))
+    lines = [
+        (number, move, f"{shares[0][number]:.1f}", view, f"{shares[1][number]:.1f}")
+        for number, (move, view) in enumerate(zip(MOVES, VIEWS, strict=True))
+    ]
+    return _table(["class", "move", "% of frames", "view", "% of frames"], lines)
+
+
+def _truth(scores: Sequence[Mapping[str, Any]]) -> str:
+    lines = []
+    for row in scores:
+        value = row.get("value")
+        figure = "not measured" if value is None else f"{value:.4g} {row.get('unit', '')}".strip()
+        on = f"{row.get('n', '')} {row.get('of', '')}, {row.get('truth', '')}".strip(" ,")
+        lines.append((row.get("annotator", ""), row.get("measure", ""), figure, on, row.get("target", "")))
+    commands = sorted({str(row["command"]) for row in scores if row.get("command")})
+    text = "How far the methods that wrote these labels are from the truth, where the truth is known:\n\n"
+    text += _table(["annotator", "measure", "value", "scored on", "target"], lines)
+    return text + "".join(f"\n\nReproduce: `{command}`" for command in commands)
+
+
+def _sources(rows: Sequence[Mapping[str, Any]]) -> str:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["source"]["kind"], row["source"]["licence"] or "unknown"), []).append(row)
+    lines = []
+    for (kind, licence), own in sorted(groups.items()):
+        files = len({row["source"]["sha256"] for row in own})
+        derived = sum(bool(row["parents"]) for row in own)
+        lines.append((kind, licence, len(own), derived, files, _duration(sum(row["seconds"] for row in own))))
+    return _table(["source", "licence", "clips", "of these derived", "files", "video"], lines)
+
+
+def _scores(dataset: Path, scorecard: Path | Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    kept = dataset / "scorecard.json"
+    try:
+        if isinstance(scorecard, Mapping):
+            values = dict(scorecard)
+        elif scorecard is not None or kept.exists():
+            values = json.loads(Path(scorecard or kept).read_text(encoding="utf-8"))
+        else:
+            return []
+        found = [dict(row) for row in values["rows"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"not a scorecard ({error})"
+        raise BadInput("bad_scorecard", message, where=scorecard if isinstance(scorecard, Path) else kept) from None
+    if scorecard is not None:
+        _write(kept, json.dumps(values, indent=1, sort_keys=True) + "\n")
+    return found
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _table(heads: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join("| " + " | ".join(_cell(value) for value in row) + " |" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    """Text of others that stays inside its cell and carries no markup."""
+    text = " ".join(str(value).split())
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
