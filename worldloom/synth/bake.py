@@ -89,7 +89,9 @@ def paint(pieces: list[Piece], sizes: np.ndarray, seed: int) -> list[np.ndarray]
     return pictures
 
 
-def bake(pieces: list[Piece], mesh: Mesh, light: Light, resolution: Resolution, seed: int, threads: int = 1) -> tuple[Atlas, Radiosity]:
+def bake(
+    pieces: list[Piece], mesh: Mesh, light: Light, resolution: Resolution, seed: int, threads: int = 1
+) -> tuple[Atlas, Radiosity]:
     """The lit atlas of a place, and the light its surfaces send out (for what moves among them)."""
     sizes = chart_sizes(pieces, resolution.texels_per_m, 4096 - 32)
     pictures = paint(pieces, sizes, seed)
@@ -101,10 +103,10 @@ def bake(pieces: list[Piece], mesh: Mesh, light: Light, resolution: Resolution, 
     for lamp in light.lamps:
         lamps += shadows.lamp_light(lamp, coarse.points, coarse.normals, resolution.key_samples)
     radiosity = Radiosity(pieces, mesh, coarse, pictures, light, threads)
-    key_coarse = np.concatenate(
-        [_resized(fine.of(key, k), coarse.shapes[k]).reshape(-1) for k in range(len(pieces))]
+    key_coarse = np.concatenate([_resized(fine.of(key, k), coarse.shapes[k]).reshape(-1) for k in range(len(pieces))])
+    indirect = radiosity.bounce(
+        lamps + key_coarse[:, None] * np.asarray(light.key.colour, np.float32), resolution.gather
     )
-    indirect = radiosity.bounce(lamps + key_coarse[:, None] * np.asarray(light.key.colour, np.float32), resolution.gather)
     atlas = Atlas(pack(sizes))
     for k, piece in enumerate(pieces):
         still = smooth_chart((lamps + indirect)[coarse.start[k] : coarse.start[k + 1]], coarse.shapes[k])
@@ -119,7 +121,9 @@ def _compose(piece: Piece, picture: np.ndarray, still: np.ndarray, key: np.ndarr
     nearest = isinstance(piece, Leaves)
     albedo = (picture.astype(np.float32) * np.float32(1 / 255)) ** 2
     base = _enlarged(still, (height, width), nearest)
-    direct = _enlarged(key, (height, width), nearest).reshape(height, width, 1) * np.asarray(light.key.colour, np.float32)
+    direct = _enlarged(key, (height, width), nearest).reshape(height, width, 1) * np.asarray(
+        light.key.colour, np.float32
+    )
     if isinstance(piece, Patch) and piece.emission > 0:
         base = base + np.float32(piece.emission)
     scale = np.float32(light.exposure)
@@ -144,7 +148,9 @@ class Radiosity:
         self, pieces: list[Piece], mesh: Mesh, points: _Points, pictures: list[np.ndarray], light: Light, threads: int
     ) -> None:
         self._mesh, self._points, self._light, self._threads = mesh, points, light, threads
-        coarse = [_resized(picture, shape).reshape(-1, 3) for picture, shape in zip(pictures, points.shapes, strict=True)]
+        coarse = [
+            _resized(picture, shape).reshape(-1, 3) for picture, shape in zip(pictures, points.shapes, strict=True)
+        ]
         self._albedo = (np.concatenate(coarse).astype(np.float32) / 255) ** 2
         glow = [getattr(piece, "emission", 0.0) for piece in pieces]
         counts = np.diff(points.start)
@@ -215,7 +221,9 @@ def atlas_table(mesh: Mesh, slots: Slots, pieces: list[Piece]) -> np.ndarray:
     corner = mesh.uv * size[:, None] + np.stack([slots.x, slots.y], -1)[mesh.piece][:, None]
     edges = corner[:, 1:] - corner[:, :1]
     texels = np.abs(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0])
-    metres = np.linalg.norm(np.cross(mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]), axis=1)
+    metres = np.linalg.norm(
+        np.cross(mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]), axis=1
+    )
     density = 0.5 * np.log2(np.maximum(texels, 1e-3) / np.maximum(metres, 1e-8))
     columns = [corner[:, 0], edges[:, 0], edges[:, 1], density[:, None], mesh.facet[:, None]]
     return np.ascontiguousarray(np.concatenate(columns, 1), np.float32)

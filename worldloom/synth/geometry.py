@@ -139,7 +139,9 @@ class Leaves:
 Piece = Patch | Leaves
 
 
-def placed(pieces: Iterable[Piece], at: tuple[float, float, float] = (0, 0, 0), yaw_deg: float = 0.0, scale: float = 1.0) -> list[Piece]:
+def placed(
+    pieces: Iterable[Piece], at: tuple[float, float, float] = (0, 0, 0), yaw_deg: float = 0.0, scale: float = 1.0
+) -> list[Piece]:
     """Pieces turned about z (counter-clockwise from above), scaled, and moved to `at`."""
     angle = np.radians(yaw_deg)
     matrix = np.eye(4)

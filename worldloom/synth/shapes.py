@@ -12,7 +12,9 @@ from worldloom.synth.materials.noise import Material
 Point = tuple[float, float, float]
 
 
-def quad(corner: Point, along: Point, down: Point, material: Material, detail: float = 1.0, emission: float = 0.0) -> Patch:
+def quad(
+    corner: Point, along: Point, down: Point, material: Material, detail: float = 1.0, emission: float = 0.0
+) -> Patch:
     """A parallelogram seen from its front: upper left corner, edge to the right, edge downwards."""
     c, a, d = (np.asarray(p, np.float64) for p in (corner, along, down))
     return Patch(np.array([[c, c + a], [c + d, c + a + d]]), material, detail, emission)
@@ -24,7 +26,12 @@ def quad4(tl: Point, tr: Point, bl: Point, br: Point, material: Material, detail
 
 
 def box(
-    low: Point, high: Point, material: Material | Mapping[str, Material], detail: float = 1.0, skip: str = "", emission: float = 0.0
+    low: Point,
+    high: Point,
+    material: Material | Mapping[str, Material],
+    detail: float = 1.0,
+    skip: str = "",
+    emission: float = 0.0,
 ) -> list[Piece]:
     """A box along the axes.
 
@@ -85,7 +92,15 @@ def loft(
     return Patch(np.array(rows), material, detail, emission, smooth)
 
 
-def cylinder(radius: float, bottom: float, top: float, material: Material, segments: int = 16, detail: float = 1.0, cap: bool = True) -> list[Piece]:
+def cylinder(
+    radius: float,
+    bottom: float,
+    top: float,
+    material: Material,
+    segments: int = 16,
+    detail: float = 1.0,
+    cap: bool = True,
+) -> list[Piece]:
     """An upright cylinder, with its upper face where `cap`."""
     side: list[Piece] = [loft([(top, radius, radius), (bottom, radius, radius)], material, segments, detail=detail)]
     if cap:
@@ -93,7 +108,9 @@ def cylinder(radius: float, bottom: float, top: float, material: Material, segme
     return side
 
 
-def disc(radius: float, z: float, material: Material, segments: int = 16, detail: float = 1.0, stretch: float = 1.0) -> Patch:
+def disc(
+    radius: float, z: float, material: Material, segments: int = 16, detail: float = 1.0, stretch: float = 1.0
+) -> Patch:
     """A horizontal (elliptic) disc seen from above, painted as a square that is pulled round."""
     side = np.linspace(-1, 1, max(2, segments // 3) + 1)
     x, y = np.meshgrid(side, side[::-1])
@@ -101,16 +118,29 @@ def disc(radius: float, z: float, material: Material, segments: int = 16, detail
     return Patch(grid + (0, 0, z), material, detail)
 
 
-def ball(radii: Point, centre: Point, material: Material, segments: int = 18, power: float = 2.0, detail: float = 1.0, emission: float = 0.0) -> Patch:
+def ball(
+    radii: Point,
+    centre: Point,
+    material: Material,
+    segments: int = 18,
+    power: float = 2.0,
+    detail: float = 1.0,
+    emission: float = 0.0,
+) -> Patch:
     """An ellipsoid, or with `power` above 2 a cushion."""
     latitude = np.linspace(np.pi / 2, -np.pi / 2, max(6, segments // 2) + 1)
     height = np.sign(np.sin(latitude)) * np.abs(np.sin(latitude)) ** (2 / power)
     girth = np.abs(np.cos(latitude)) ** (2 / power)
-    rings = [(centre[2] + radii[2] * h, radii[0] * g, radii[1] * g, centre[0], centre[1]) for h, g in zip(height, girth, strict=True)]
+    rings = [
+        (centre[2] + radii[2] * h, radii[0] * g, radii[1] * g, centre[0], centre[1])
+        for h, g in zip(height, girth, strict=True)
+    ]
     return loft(rings, material, segments, power, detail, emission)
 
 
-def tube(path: Sequence[Point], radius: float | Sequence[float], material: Material, segments: int = 8, detail: float = 1.0) -> Patch:
+def tube(
+    path: Sequence[Point], radius: float | Sequence[float], material: Material, segments: int = 8, detail: float = 1.0
+) -> Patch:
     """A round rod along `path` (rails, branches, lamp arms), of constant or given radius per point."""
     points = np.asarray(path, np.float64)
     tangent = np.gradient(points, axis=0)
@@ -125,7 +155,9 @@ def tube(path: Sequence[Point], radius: float | Sequence[float], material: Mater
     return Patch(points[:, None] + reach * ring, material, detail, smooth=True)
 
 
-def cloth_sheet(corner: Point, along: Point, drop: float, folds: int, depth: float, material: Material, detail: float = 1.0) -> Patch:
+def cloth_sheet(
+    corner: Point, along: Point, drop: float, folds: int, depth: float, material: Material, detail: float = 1.0
+) -> Patch:
     """A hanging curtain: folds along `along`, deeper towards the hem."""
     c, a = np.asarray(corner, np.float64), np.asarray(along, np.float64)
     u, v = np.meshgrid(np.linspace(0, 1, folds * 6 + 1), np.linspace(0, 1, 5))

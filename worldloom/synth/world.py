@@ -6,24 +6,26 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
-from worldloom.synth.bake import Radiosity, Resolution, atlas_table, bake
+from worldloom.synth.bake import Resolution, atlas_table, bake
 from worldloom.synth.freespace import FreeSpace
 from worldloom.synth.geometry import Piece
 from worldloom.synth.light import Light, display
 from worldloom.synth.materials.noise import Sheet
 from worldloom.synth.mesh import Mesh
+from worldloom.synth.raycast import open3d
+
+if TYPE_CHECKING:
+    from worldloom.synth.people import Posed
 
 PLACES = {
     "living_room": "worldloom.synth.places.living_room:living_room",
-    "library": "worldloom.synth.places.library:library",
-    "street": "worldloom.synth.places.street:street",
-    "park": "worldloom.synth.places.park:park",
 }
 """Every place by name: a function from a random generator to a `Place`; add yours here."""
 
@@ -119,7 +121,7 @@ class World:
         with np.errstate(divide="ignore", invalid="ignore"):
             spot = depth * depth * length2 / (np.maximum(cosine2, 0.02) ** 0.5 * (focal * focal))
             level = row[:, 6] + 0.5 * np.log2(spot) - np.float32(0.35)
-        colour = self._atlas.sample(*(_as_picture(a) for a in (x, y, level))).reshape(-1, 4)[: len(rays)]
+        colour = self._atlas.sample(*(as_picture(a) for a in (x, y, level))).reshape(-1, 4)[: len(rays)]
         miss = np.flatnonzero(triangle < 0)
         if len(miss):
             colour[miss, :3] = self._sky(direction[miss])
@@ -132,7 +134,7 @@ class World:
         rise = np.arctan2(direction[:, 2], np.hypot(direction[:, 0], direction[:, 1]))
         x = (angle * np.float32(0.5 / np.pi) + np.float32(0.5)) * columns - np.float32(0.5)
         y = (90 - np.degrees(rise)) * np.float32(rows / 120) - np.float32(0.5)
-        shape = _as_picture(x), _as_picture(y)
+        shape = as_picture(x), as_picture(y)
         return cv2.remap(self._backdrop, *shape, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).reshape(-1, 3)[: len(x)]
 
     def light_around(self, point: np.ndarray) -> np.ndarray:
@@ -147,6 +149,48 @@ class World:
             around = self._radiosity.arriving(np.repeat(np.float32([point]), 6, 0), axes)
             cache[point] = around + np.asarray(self.place.light.ambient, np.float32)
         return np.asarray(cache[point])
+
+    def key_light(self, points: np.ndarray, normals: np.ndarray, other: Any, threads: int = 1) -> np.ndarray:
+        """(N, 3) irradiance from the key light at points on a moving body.
+
+        Args:
+            points: (N, 3).
+            normals: (N, 3).
+            other: a `RaycastingScene` that casts shadows too: the body itself.
+            threads: of Embree.
+        """
+        key = self.place.light.key
+        points = points + np.float32(0.012) * normals
+        rays = key.rays(points).astype(np.float32)
+        amount = key.strength(rays, normals).astype(np.float32)
+        lit = np.flatnonzero(amount > 1e-3)
+        if len(lit):
+            pairs = open3d().core.Tensor(np.concatenate([points[lit], rays[lit]], 1).astype(np.float32))
+            far = 1 - key.clear / np.maximum(np.linalg.norm(rays[lit], axis=1), 1e-3) if key.near else np.inf
+            for scene in (self.mesh.scene, other):
+                amount[lit] *= scene.cast_rays(pairs, nthreads=threads)["t_hit"].numpy() >= far
+        return np.asarray(amount[:, None] * np.asarray(key.colour, np.float32))
+
+    def key_shadow(self, points: np.ndarray, person: Posed, threads: int = 1) -> np.ndarray:
+        """(N,) float32, 1 where a person stands between a point and the key light."""
+        key = self.place.light.key
+        shadow = np.zeros(len(points), np.float32)
+        towards = key.rays(points).astype(np.float32)
+        length = np.maximum(np.hypot(towards[:, 0], towards[:, 1]), 1e-4)
+        middle = (person.low + person.high).astype(np.float32) / 2
+        radius = float(np.hypot(*(person.high - person.low)[:2]) / 2)
+        away = middle[:2] - points[:, :2]
+        aside = np.abs(away[:, 0] * towards[:, 1] - away[:, 1] * towards[:, 0]) / length
+        along = (away * towards[:, :2]).sum(1) / length
+        rise = points[:, 2] + (along - radius) / length * towards[:, 2]
+        near = np.flatnonzero((aside < radius) & (along > -radius) & (rise < person.high[2] + 0.02))
+        if len(near):
+            pairs = np.concatenate([points[near] + np.float32(0.005), towards[near]], 1).astype(np.float32)
+            hit = person.scene.test_occlusions(
+                open3d().core.Tensor(pairs), tfar=1.0 if key.near else np.inf, nthreads=threads
+            )
+            shadow[near] = hit.numpy()
+        return shadow
 
     def shown(self, radiance: np.ndarray) -> np.ndarray:
         """(..., 3) picture values in [0, 1] of radiance in this world's light."""
@@ -170,7 +214,7 @@ class Hits:
     facet: np.ndarray
 
 
-def _as_picture(values: np.ndarray, width: int = 480) -> np.ndarray:
+def as_picture(values: np.ndarray, width: int = 480) -> np.ndarray:
     """(N,) values as a (rows, width) raster, which is what `cv2.remap` takes; the tail repeats the last one."""
     rows = -(-len(values) // width)
     if rows * width == len(values):

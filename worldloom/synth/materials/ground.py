@@ -53,7 +53,11 @@ def paving(colours: list[Colour], slab_m: tuple[float, float], joint: Colour = (
                 width = slab_m[0] * sheet.per_m * (0.7 + 0.6 * rng.random())
                 colour = vary(rng, colours[int(rng.integers(len(colours)))], 0.16)
                 cv2.rectangle(
-                    picture, (int(left), int(top)), (int(left + width) - line - 1, int(top + rows) - line - 1), colour, -1
+                    picture,
+                    (int(left), int(top)),
+                    (int(left + width) - line - 1, int(top + rows) - line - 1),
+                    colour,
+                    -1,
                 )
                 left += width
             top += rows
@@ -93,7 +97,9 @@ def grass(colour: Colour = (0.33, 0.48, 0.17), flowers: float = 6.0) -> Material
         count = int(120 * sheet.size_m[0] * sheet.size_m[1])
         start = rng.random((count, 2)) * (sheet.width, sheet.height)
         lean = rng.normal(0, 0.05, (count, 2)) * sheet.per_m
-        shades = [vary(rng, c, 0.2) for c in ((0.46, 0.62, 0.22), (0.24, 0.40, 0.12), (0.58, 0.62, 0.28)) for _ in range(6)]
+        shades = [
+            vary(rng, c, 0.2) for c in ((0.46, 0.62, 0.22), (0.24, 0.40, 0.12), (0.58, 0.62, 0.28)) for _ in range(6)
+        ]
         ends = np.stack([start, start + lean], 1).astype(np.int32)
         for k, shade in enumerate(shades):
             cv2.polylines(picture, list(ends[k :: len(shades)]), False, shade, 1)
@@ -124,7 +130,11 @@ def foliage(colour: Colour, blossom: Colour | None = None) -> Material:
     def paint(sheet: Sheet) -> np.ndarray:
         picture = plain(sheet, (colour[0] * 0.45, colour[1] * 0.45, colour[2] * 0.45))
         modulate(picture, fractal(sheet, 0.5, 0.8), 0.15)
-        shades = [colour, (colour[0] * 1.3, colour[1] * 1.25, colour[2]), (colour[0] * 0.7, colour[1] * 0.75, colour[2] * 0.7)]
+        shades = [
+            colour,
+            (colour[0] * 1.3, colour[1] * 1.25, colour[2]),
+            (colour[0] * 0.7, colour[1] * 0.75, colour[2] * 0.7),
+        ]
         flecks(sheet, picture, 900, (0.012, 0.035), [(min(r, 1.0), min(g, 1.0), b) for r, g, b in shades])
         if blossom is not None:
             flecks(sheet, picture, 70, (0.015, 0.04), [blossom])
@@ -148,7 +158,9 @@ def water(colour: Colour = (0.25, 0.42, 0.48)) -> Material:
             angle = float(rng.random() * 360)
             pad = vary(rng, (0.30, 0.50, 0.22), 0.3)
             cv2.ellipse(picture, at.tolist(), (radius, int(radius * 0.9)), angle, 20, 345, pad, -1)
-            cv2.ellipse(picture, at.tolist(), (radius, int(radius * 0.9)), angle, 20, 345, vary(rng, (0.2, 0.36, 0.15), 0.2), 1)
+            cv2.ellipse(
+                picture, at.tolist(), (radius, int(radius * 0.9)), angle, 20, 345, vary(rng, (0.2, 0.36, 0.15), 0.2), 1
+            )
             if rng.random() < 0.3:
                 cv2.circle(picture, at.tolist(), max(1, radius // 3), vary(rng, (0.95, 0.75, 0.85), 0.1), -1)
         flecks(sheet, picture, 30, (0.004, 0.015), [(0.45, 0.6, 0.25), (0.6, 0.68, 0.3)])

@@ -94,7 +94,12 @@ def tint(picture: np.ndarray, field: np.ndarray, towards: Colour, strength: floa
 
 
 def flecks(
-    sheet: Sheet, picture: np.ndarray, per_m2: float, size_m: tuple[float, float], colours: list[Colour], alpha: float = 1.0
+    sheet: Sheet,
+    picture: np.ndarray,
+    per_m2: float,
+    size_m: tuple[float, float],
+    colours: list[Colour],
+    alpha: float = 1.0,
 ) -> np.ndarray:
     """Scatter small ellipses (pebbles, chips, petals, stains) over `picture`, in place.
 
@@ -123,7 +128,9 @@ def flecks(
     return picture
 
 
-def scratches(sheet: Sheet, picture: np.ndarray, per_m2: float, length_m: float, colour: Colour, alpha: float) -> np.ndarray:
+def scratches(
+    sheet: Sheet, picture: np.ndarray, per_m2: float, length_m: float, colour: Colour, alpha: float
+) -> np.ndarray:
     """Thin crooked lines (cracks, scuffs, hairs), in place."""
     rng = sheet.rng
     count = int(rng.poisson(per_m2 * sheet.size_m[0] * sheet.size_m[1]))

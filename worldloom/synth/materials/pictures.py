@@ -5,7 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from worldloom.synth.materials.noise import Colour, Material, Sheet, flecks, fractal, modulate, plain, scratches, tint, vary
+from worldloom.synth.materials.noise import (
+    Colour,
+    Material,
+    Sheet,
+    flecks,
+    fractal,
+    modulate,
+    plain,
+    scratches,
+    tint,
+    vary,
+)
 
 SPINES: list[Colour] = [
     (0.55, 0.12, 0.10), (0.12, 0.22, 0.42), (0.15, 0.35, 0.22), (0.75, 0.62, 0.35), (0.30, 0.18, 0.12), (0.82, 0.78, 0.68),
@@ -145,8 +156,16 @@ def poster(words: tuple[str, ...] = ("CIRCUS", "JAZZ", "EXPO", "MARKET", "OPERA"
         (wide, tall), _ = cv2.getTextSize(word, font, 1.0, 2)
         scale = 0.8 * sheet.width / wide
         base = int((0.25 + 0.65 * sheet.rng.random()) * sheet.height)
-        cv2.rectangle(picture, (0, base - int(1.4 * tall * scale)), (sheet.width, base + int(0.4 * tall * scale)), (0.93, 0.9, 0.82), -1)
-        cv2.putText(picture, word, (int(0.1 * sheet.width), base), font, scale, (0.1, 0.1, 0.12), max(1, round(3 * scale)))
+        cv2.rectangle(
+            picture,
+            (0, base - int(1.4 * tall * scale)),
+            (sheet.width, base + int(0.4 * tall * scale)),
+            (0.93, 0.9, 0.82),
+            -1,
+        )
+        cv2.putText(
+            picture, word, (int(0.1 * sheet.width), base), font, scale, (0.1, 0.1, 0.12), max(1, round(3 * scale))
+        )
         return picture
 
     return paint
@@ -197,7 +216,9 @@ def panelled_door(colour: Colour, glass: bool = False) -> Material:
                 fill = vary(rng, (0.45, 0.55, 0.65), 0.3) if glass and row == 0 else light
                 cv2.rectangle(picture, a, b, fill, -1)
                 cv2.rectangle(picture, a, b, dark, max(1, sheet.texels(0.012)))
-        cv2.circle(picture, (int(0.92 * sheet.width), int(0.52 * sheet.height)), sheet.texels(0.03, 2), (0.85, 0.7, 0.3), -1)
+        cv2.circle(
+            picture, (int(0.92 * sheet.width), int(0.52 * sheet.height)), sheet.texels(0.03, 2), (0.85, 0.7, 0.3), -1
+        )
         cv2.rectangle(picture, (0, 0), (sheet.width - 1, sheet.height - 1), dark, max(1, sheet.texels(0.015)))
         scratches(sheet, picture, 4, 0.2, dark, 0.4)
         return np.clip(picture, 0.02, 1.0)

@@ -67,7 +67,9 @@ def _twig(sheet: Sheet, picture: np.ndarray, spot: np.ndarray, leaves: list[Colo
             length = (0.012 + 0.016 * rng.random()) * unit
             middle = ((point + length * np.array([np.cos(lean), np.sin(lean)])) * 8).astype(int)
             axes = (max(6, int(length * 8)), max(5, int(length * 3)))
-            cv2.ellipse(picture, middle.tolist(), axes, np.degrees(lean), 0, 360, vary(rng, colour, 0.2), -1, cv2.LINE_8, 3)
+            cv2.ellipse(
+                picture, middle.tolist(), axes, np.degrees(lean), 0, 360, vary(rng, colour, 0.2), -1, cv2.LINE_8, 3
+            )
     if rng.random() < 0.5:
         _blossom(sheet, picture, path[-1], vary(rng, leaves[-1], 0.2))
 
@@ -80,7 +82,9 @@ def _blossom(sheet: Sheet, picture: np.ndarray, centre: np.ndarray, colour: Colo
         at = ((centre + radius * np.array([np.cos(angle), np.sin(angle)])) * 8).astype(int)
         axes = (max(5, int(radius * 6)), max(5, int(radius * 4)))
         cv2.ellipse(picture, at.tolist(), axes, np.degrees(angle), 0, 360, colour, -1, cv2.LINE_8, 3)
-    cv2.circle(picture, (centre * 8).astype(int).tolist(), max(4, int(radius * 3.5)), (0.85, 0.65, 0.2), -1, cv2.LINE_8, 3)
+    cv2.circle(
+        picture, (centre * 8).astype(int).tolist(), max(4, int(radius * 3.5)), (0.85, 0.65, 0.2), -1, cv2.LINE_8, 3
+    )
 
 
 def courses(
@@ -178,7 +182,18 @@ def painted_tiles(colours: list[Colour], ground: Colour, size_m: float = 0.15) -
                     axes = (int(side * (0.05 + 0.2 * rng.random()) * 8), int(side * (0.04 + 0.1 * rng.random()) * 8))
                     fill = -1 if rng.random() < 0.6 else max(1, side // 20)
                     shade = colour if rng.random() < 0.6 else other
-                    cv2.ellipse(picture, (at * 8).astype(int).tolist(), axes, rng.random() * 180, 0, 360, shade, fill, cv2.LINE_8, 3)
+                    cv2.ellipse(
+                        picture,
+                        (at * 8).astype(int).tolist(),
+                        axes,
+                        rng.random() * 180,
+                        0,
+                        360,
+                        shade,
+                        fill,
+                        cv2.LINE_8,
+                        3,
+                    )
                 cv2.rectangle(picture, (left, top), (left + side, top + side), (0.55, 0.53, 0.5), max(1, side // 40))
         modulate(picture, fractal(sheet, 0.3, 0.85), 0.05)
         return np.clip(picture, 0.02, 1.0)

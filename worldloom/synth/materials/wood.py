@@ -42,7 +42,9 @@ def _timber(sheet: Sheet, colour: Colour, contrast: float) -> np.ndarray:
     return np.clip(picture, 0.02, 1.0)
 
 
-def planks(colour: Colour, width_m: float = 0.14, length_m: float = 1.5, spread: float = 0.22, gap: float = 0.45) -> Material:
+def planks(
+    colour: Colour, width_m: float = 0.14, length_m: float = 1.5, spread: float = 0.22, gap: float = 0.45
+) -> Material:
     """Boards laid along u, each cut at its own length and from its own tree."""
 
     def paint(sheet: Sheet) -> np.ndarray:

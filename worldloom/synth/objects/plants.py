@@ -12,7 +12,12 @@ from worldloom.synth.shapes import ball, box, loft, tube
 
 
 def leaves(
-    rng: np.random.Generator, centres: np.ndarray, outward: np.ndarray, size: float, colours: list[Colour], droop: float = 0.0
+    rng: np.random.Generator,
+    centres: np.ndarray,
+    outward: np.ndarray,
+    size: float,
+    colours: list[Colour],
+    droop: float = 0.0,
 ) -> Leaves:
     """One quadrilateral per centre, turned at random, kept in an order in which neighbours in space are neighbours.
 
@@ -46,17 +51,28 @@ def tree(rng: np.random.Generator, height: float, crown: float, colour: Colour, 
     lean = rng.normal(0, 0.12, 2)
     wood_paint = bark(vary(rng, (0.40, 0.31, 0.23), 0.2))
     girth = 0.035 * height
-    path = [(0, 0, 0), (lean[0] * 0.3, lean[1] * 0.3, trunk * 0.5), (lean[0], lean[1], trunk), (lean[0] * 1.3, lean[1] * 1.3, height * 0.7)]
+    path = [
+        (0, 0, 0),
+        (lean[0] * 0.3, lean[1] * 0.3, trunk * 0.5),
+        (lean[0], lean[1], trunk),
+        (lean[0] * 1.3, lean[1] * 1.3, height * 0.7),
+    ]
     parts: list[Piece] = [tube(path, [girth * 1.5, girth, girth * 0.85, girth * 0.3], wood_paint, 12)]
     lumps = []
     for k in range(9):
         angle = k * 2.4 + rng.normal(0, 0.3)
         reach = crown * (0.62 * np.sqrt((k + 0.3) / 9)) * (0.8 + 0.4 * rng.random())
         z = trunk + (height - trunk) * (0.38 + 0.45 * (1 - (k / 9) ** 1.3) + rng.normal(0, 0.05))
-        lumps.append((lean[0] + reach * np.cos(angle), lean[1] + reach * np.sin(angle), z, crown * (0.34 + 0.16 * rng.random())))
+        lumps.append(
+            (lean[0] + reach * np.cos(angle), lean[1] + reach * np.sin(angle), z, crown * (0.34 + 0.16 * rng.random()))
+        )
     inner = foliage((colour[0] * 0.75, colour[1] * 0.75, colour[2] * 0.75))
     for x, y, z, r in lumps[:6]:
-        bough = [(lean[0], lean[1], trunk * 0.95), ((lean[0] + x) / 2, (lean[1] + y) / 2, trunk * 0.4 + z * 0.6), (x, y, z)]
+        bough = [
+            (lean[0], lean[1], trunk * 0.95),
+            ((lean[0] + x) / 2, (lean[1] + y) / 2, trunk * 0.4 + z * 0.6),
+            (x, y, z),
+        ]
         parts.append(tube(bough, [girth * 0.55, girth * 0.4, girth * 0.2], wood_paint, 8))
     for x, y, z, r in lumps:
         parts.append(ball((r * 0.86, r * 0.86, r * 0.7), (x, y, z), inner, 14, detail=0.7))
@@ -67,14 +83,20 @@ def tree(rng: np.random.Generator, height: float, crown: float, colour: Colour, 
     centres = spheres[:, :3] + direction * spheres[:, 3:] * (1, 1, 0.82) * (0.84 + 0.28 * rng.random((sprays, 1)))
     middle = np.array([lean[0], lean[1], trunk + 0.45 * (height - trunk)])
     outward = direction + 0.6 * (centres - middle) / crown
-    shades = [colour, (colour[0] * 1.25, colour[1] * 1.15, colour[2] * 0.9), (colour[0] * 0.75, colour[1] * 0.85, colour[2])]
+    shades = [
+        colour,
+        (colour[0] * 1.25, colour[1] * 1.15, colour[2] * 0.9),
+        (colour[0] * 0.75, colour[1] * 0.85, colour[2]),
+    ]
     parts.append(leaves(rng, centres, outward, 0.085 * crown + 0.12, [(min(r, 1), min(g, 1), b) for r, g, b in shades]))
     return parts
 
 
 def bush(rng: np.random.Generator, radius: float, colour: Colour, blossom: Colour | None = None) -> list[Piece]:
     """A round bush, in bloom where `blossom` is given."""
-    parts: list[Piece] = [ball((radius * 0.85, radius * 0.85, radius * 0.75), (0, 0, radius * 0.6), foliage(colour, blossom), 14)]
+    parts: list[Piece] = [
+        ball((radius * 0.85, radius * 0.85, radius * 0.75), (0, 0, radius * 0.6), foliage(colour, blossom), 14)
+    ]
     count = int(260 * radius + 60)
     direction = rng.normal(size=(count, 3))
     direction[:, 2] = np.abs(direction[:, 2]) - 0.3
@@ -90,7 +112,9 @@ def hedge(rng: np.random.Generator, length: float, height: float, thick: float, 
     parts = box((-length / 2, -thick / 2, 0), (length / 2, thick / 2, height), foliage(colour), skip="bottom")
     count = int(110 * length * (height + thick / 2))
     face = rng.random(count)
-    centres = np.stack([(rng.random(count) - 0.5) * length, np.where(face < 0.5, -1, 1) * thick / 2, rng.random(count) * height], -1)
+    centres = np.stack(
+        [(rng.random(count) - 0.5) * length, np.where(face < 0.5, -1, 1) * thick / 2, rng.random(count) * height], -1
+    )
     on_top = rng.random(count) < thick / (2 * height + thick)
     centres[on_top, 1], centres[on_top, 2] = (rng.random(on_top.sum()) - 0.5) * thick, height
     outward = np.where(on_top[:, None], (0, 0, 1.0), np.stack([0 * face, np.sign(centres[:, 1]), 0.3 + 0 * face], -1))
@@ -112,12 +136,29 @@ def flower_bed(rng: np.random.Generator, length: float, width: float, blossoms: 
 def potted(rng: np.random.Generator, height: float = 1.1, pot: Colour = (0.70, 0.38, 0.25)) -> list[Piece]:
     """A leafy plant in a pot."""
     rim = height * 0.16
-    parts: list[Piece] = [loft([(height * 0.3, rim, rim), (height * 0.27, rim * 0.95, rim * 0.95), (0, rim * 0.7, rim * 0.7)], painted(pot), 16)]
+    parts: list[Piece] = [
+        loft(
+            [(height * 0.3, rim, rim), (height * 0.27, rim * 0.95, rim * 0.95), (0, rim * 0.7, rim * 0.7)],
+            painted(pot),
+            16,
+        )
+    ]
     count = 130
     angle, rise = rng.random(count) * 6.28, rng.random(count)
     reach = height * (0.12 + 0.26 * np.sin(rise * 2.6)) * (0.6 + 0.6 * rng.random(count))
     centres = np.stack([reach * np.cos(angle), reach * np.sin(angle), height * (0.34 + 0.62 * rise)], -1)
     outward = np.stack([np.cos(angle), np.sin(angle), 0.5 + rise], -1)
-    parts.append(leaves(rng, centres, outward, 0.17 * height, [(0.22, 0.45, 0.16), (0.34, 0.55, 0.22), (0.18, 0.36, 0.18)], droop=0.3))
-    parts += placed([tube([(0, 0, height * 0.25), (0.02, 0, height * 0.5), (0, 0.02, height * 0.85)], 0.012 * height, bark())])
+    parts.append(
+        leaves(
+            rng,
+            centres,
+            outward,
+            0.17 * height,
+            [(0.22, 0.45, 0.16), (0.34, 0.55, 0.22), (0.18, 0.36, 0.18)],
+            droop=0.3,
+        )
+    )
+    parts += placed(
+        [tube([(0, 0, height * 0.25), (0.02, 0, height * 0.5), (0, 0.02, height * 0.85)], 0.012 * height, bark())]
+    )
     return parts

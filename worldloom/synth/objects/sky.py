@@ -11,7 +11,9 @@ TOP_DEG, BOTTOM_DEG = 90.0, -30.0
 """Elevations of the panorama's upper and lower edge."""
 
 
-def sky_colour(direction: np.ndarray, zenith: Colour = (0.28, 0.50, 0.85), horizon: Colour = (0.80, 0.86, 0.92)) -> np.ndarray:
+def sky_colour(
+    direction: np.ndarray, zenith: Colour = (0.28, 0.50, 0.85), horizon: Colour = (0.80, 0.86, 0.92)
+) -> np.ndarray:
     """(N, 3) radiance of a clear sky along (N, 3) unit vectors; the ground below is a dull green."""
     rise = direction[:, 2:] / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     share = np.clip(rise, 0, 1) ** 0.55
@@ -54,7 +56,9 @@ def _horizon(picture: np.ndarray, sheet: Sheet, houses: int) -> np.ndarray:
     level, degree = _row(sheet, 0), sheet.height / (TOP_DEG - BOTTOM_DEG)
     angle = np.linspace(0, 2 * np.pi, sheet.width)
     for height, colour in ((7.0, (0.56, 0.66, 0.76)), (4.5, (0.46, 0.58, 0.58)), (2.5, (0.36, 0.50, 0.38))):
-        ridge = height * (1 + 0.35 * sum(np.sin(k * angle + rng.random() * 6.28) / k**0.7 for k in (2, 3, 5, 8, 13)) / 2)
+        ridge = height * (
+            1 + 0.35 * sum(np.sin(k * angle + rng.random() * 6.28) / k**0.7 for k in (2, 3, 5, 8, 13)) / 2
+        )
         outline = np.stack([np.arange(sheet.width), level - ridge * degree], 1)
         corner = [[sheet.width, sheet.height], [0, sheet.height]]
         cv2.fillPoly(picture, [np.concatenate([outline, corner]).astype(np.int32)], colour)
@@ -73,7 +77,16 @@ def _horizon(picture: np.ndarray, sheet: Sheet, houses: int) -> np.ndarray:
         green = vary(rng, (0.25, 0.40, 0.18), 0.45)
         cv2.ellipse(picture, at, (int(size), int(size * (0.8 + 0.7 * rng.random()))), 0, 0, 360, green, -1)
         light = vary(rng, (0.38, 0.52, 0.22), 0.3)
-        cv2.ellipse(picture, (at[0] - int(size * 0.3), at[1] - int(size * 0.3)), (int(size * 0.5), int(size * 0.4)), 0, 0, 360, light, -1)
+        cv2.ellipse(
+            picture,
+            (at[0] - int(size * 0.3), at[1] - int(size * 0.3)),
+            (int(size * 0.5), int(size * 0.4)),
+            0,
+            0,
+            360,
+            light,
+            -1,
+        )
     lawn = picture[level + int(0.6 * degree) :]
     lawn[:] = np.asarray((0.36, 0.50, 0.20), np.float32)
     part = Sheet(*lawn.shape[:2], (60.0, 60.0 * lawn.shape[0] / lawn.shape[1]), rng)

@@ -7,7 +7,7 @@ import numpy as np
 from worldloom.synth.bake import Resolution
 from worldloom.synth.geometry import Piece, placed
 from worldloom.synth.light import Key, Lamp, Light
-from worldloom.synth.materials.fabrics import cloth, painted, plaid, printed, stripes
+from worldloom.synth.materials.fabrics import cloth, painted, printed, stripes
 from worldloom.synth.materials.noise import Colour, Sheet, vary
 from worldloom.synth.materials.pictures import SPINES, panelled_door
 from worldloom.synth.materials.walls import painted_tiles, plaster, red_brick, wallpaper
@@ -65,8 +65,14 @@ def _shell(rng: np.random.Generator, wall: Colour, leaves: list[Colour]) -> list
     ]
     for k in range(5):  # beams
         at = -x + (k + 0.5) * 2 * x / 5
-        pieces += box((at - 0.09, -y, h - 0.2), (at + 0.09, y, h), wood(f.WALNUT, 0.16, upright=True), 0.8, "top front back")
-    for a, b in (((-x, y - 0.03, 0), (x, y, 0.85)), ((-x, -y, 0), (-x + 0.03, y, 0.85)), ((x - 0.03, -y, 0), (x, y, 0.85))):
+        pieces += box(
+            (at - 0.09, -y, h - 0.2), (at + 0.09, y, h), wood(f.WALNUT, 0.16, upright=True), 0.8, "top front back"
+        )
+    for a, b in (
+        ((-x, y - 0.03, 0), (x, y, 0.85)),
+        ((-x, -y, 0), (-x + 0.03, y, 0.85)),
+        ((x - 0.03, -y, 0), (x, y, 0.85)),
+    ):
         pieces += box(a, b, panel, 0.8, "bottom")
     return pieces
 
@@ -114,7 +120,9 @@ def _seats(rng: np.random.Generator, cover: Colour, rug_colours: list[Colour]) -
     parts += placed(f.armchair(printed((0.72, 0.60, 0.45), rug_colours, 0.03)), (-3.0, 0.7, 0), 90)
     parts += placed(f.table(1.1, 0.6, 0.42, wood(f.OAK), wood(f.WALNUT)), (-1.0, 0.95, 0))
     parts += placed(f.pile_of_books(rng, 4), (-1.25, 0.95, 0.42), 20)
-    parts += placed(f.vase(0.24, printed((0.30, 0.45, 0.62), [(0.92, 0.9, 0.85), (0.15, 0.2, 0.4)], 0.02, 700)), (-0.75, 1.05, 0.42))
+    parts += placed(
+        f.vase(0.24, printed((0.30, 0.45, 0.62), [(0.92, 0.9, 0.85), (0.15, 0.2, 0.4)], 0.02, 700)), (-0.75, 1.05, 0.42)
+    )
     parts += placed(f.stool(), (0.55, 0.2, 0))
     parts += placed(f.floor_lamp(), (-3.6, 2.6, 0))
     return parts
@@ -129,8 +137,16 @@ def _along_the_walls(rng: np.random.Generator) -> list[Piece]:
     side = {"top": wood(f.OAK), "front": panelled_door((0.36, 0.45, 0.42)), "rest": wood((0.40, 0.46, 0.42))}
     parts += placed(box((-0.8, -0.22, 0.1), (0.8, 0.22, 0.8), side, 1.4, "bottom"), (-HALF_X + 0.26, -1.4, 0), 90)
     parts += placed(f.pile_of_books(rng, 3), (-HALF_X + 0.26, -1.0, 0.8), 70)
-    parts += placed(f.vase(0.4, painted_tiles([(0.8, 0.5, 0.2), (0.2, 0.3, 0.5)], (0.85, 0.8, 0.7), 0.06)), (-HALF_X + 0.26, -1.8, 0.8))
-    for x, z, w, h in ((-2.2, 1.75, 0.6, 0.75), (-1.25, 1.85, 0.95, 0.62), (-0.25, 1.7, 0.55, 0.7), (-3.3, 1.8, 0.5, 0.6)):
+    parts += placed(
+        f.vase(0.4, painted_tiles([(0.8, 0.5, 0.2), (0.2, 0.3, 0.5)], (0.85, 0.8, 0.7), 0.06)),
+        (-HALF_X + 0.26, -1.8, 0.8),
+    )
+    for x, z, w, h in (
+        (-2.2, 1.75, 0.6, 0.75),
+        (-1.25, 1.85, 0.95, 0.62),
+        (-0.25, 1.7, 0.55, 0.7),
+        (-3.3, 1.8, 0.5, 0.6),
+    ):
         parts += placed(f.framed(rng, w, h), (x, HALF_Y - 0.01, z))
     for y, z, w, h in ((-1.4, 1.65, 1.1, 0.8), (0.6, 1.75, 0.7, 0.9), (-2.6, 1.7, 0.5, 0.65), (1.8, 1.7, 0.6, 0.75)):
         parts += placed(f.framed(rng, w, h), (-HALF_X + 0.01, y, z), 90)
@@ -151,7 +167,11 @@ def _chimney(rng: np.random.Generator) -> list[Piece]:
     parts += box((-1.0, -0.8, 0), (1.0, -0.42, 0.06), stone)
     parts.append(quad((-0.45, -0.05, 0.8), (0.9, 0, 0), (0, 0, -0.8), red_brick(0.5)))
     for k in range(4):
-        log = [(-0.25 + 0.03 * k, -0.25 + 0.05 * k, 0.08 + 0.05 * k), (0, -0.22, 0.1 + 0.05 * k), (0.27, -0.2 - 0.04 * k, 0.08 + 0.05 * k)]
+        log = [
+            (-0.25 + 0.03 * k, -0.25 + 0.05 * k, 0.08 + 0.05 * k),
+            (0, -0.22, 0.1 + 0.05 * k),
+            (0.27, -0.2 - 0.04 * k, 0.08 + 0.05 * k),
+        ]
         parts.append(tube(log, 0.05, wood((0.45, 0.33, 0.22), 0.2)))
     parts += placed(f.framed(rng, 0.9, 0.65), (0, -0.345, 1.75))
     parts += placed(cylinder(0.07, 0, 0.2, painted((0.3, 0.4, 0.5))), (-0.6, -0.3, 1.22))
