@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
@@ -32,10 +34,25 @@ SCHEMA_VERSION = 1
 MEMBERS = ("mp4", "json", "camera.npz", "actions.npz", "subjects.npz", "depth.npz", "hands.npz", "latents.safetensors")
 """Closed list of what a sample may hold, in the order in which it is written."""
 
-_DEPTH_STEP = 2.0 ** -10
+_DEPTH_STEP = 2.0**-10
 """Step of ln(z) in stored depth: uint16 of ln(z / z_min) covers a ratio of e^64 at a relative error below 0.0005."""
 
 _MAX_NPZ_BYTES = 1 << 31
+
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading damaged or hostile members may raise; MemoryError is none of them."""
 
 
 def write_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -56,16 +73,28 @@ def read_npz(data: bytes, *, where: str = "npz") -> dict[str, np.ndarray]:
     """Arrays of an npz, never unpickled.
 
     Raises:
-        BadInput: `bad_npz`, not an npz, or one that claims more than 2 GiB.
+        BadInput: `bad_npz`, not an npz, or one that claims more than 2 GiB or more than it holds.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MAX_NPZ_BYTES:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > _MAX_NPZ_BYTES:
                 raise BadInput("bad_npz", "the archive unpacks to more than 2 GiB", where=where)
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+            return {entry.filename.removesuffix(".npy"): _read_npy(archive.read(entry)) for entry in entries}
+    except _DAMAGE as error:
         raise BadInput("bad_npz", f"not a readable npz ({error})", where=where) from None
+
+
+def _read_npy(content: bytes) -> np.ndarray:
+    """One array; its header is held to the bytes that follow before anything of that size is allocated."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read_header(stream)
+    if kind.hasobject or math.prod(shape) * kind.itemsize != len(content) - stream.tell():
+        raise ValueError(f"an array of shape {shape} and type {kind} does not fit its {len(content)} bytes")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def clip_to_members(clip: Clip, video: bytes | None = None) -> dict[str, bytes]:
@@ -111,7 +140,7 @@ def members_to_clip(key: str, members: Mapping[str, bytes]) -> Clip:
                 remedy="Update worldloom.",
             )
         clip = json_to_clip(values)
-    except (ValueError, KeyError, TypeError) as error:
+    except _DAMAGE as error:
         raise BadInput("bad_sample", f"not a clip record ({error!r})", where=f"{key}.json") from None
     if clip.key != key:
         raise BadInput("bad_sample", f"sample {key} holds the record of clip {clip.key}", where=f"{key}.json")
@@ -132,7 +161,7 @@ def members_to_clip(key: str, members: Mapping[str, bytes]) -> Clip:
             clip.depth = arrays_depth(depth)
         if (hands := arrays("hands.npz")) is not None:
             clip.hands = arrays_hands(hands)
-    except (KeyError, ValueError) as error:
+    except _DAMAGE as error:
         raise BadInput("bad_sample", f"an array is missing or malformed ({error})", where=key) from None
     return clip
 
