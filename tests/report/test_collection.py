@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.catalogs.example_clip import example_clip, example_dataset
 from tests.report.fake_clips import bare_clip, estimated_clip, true_clip
 from worldloom.catalogs.catalog import catalog_row, catalog_table
+from worldloom.catalogs.errors import UsageError
 from worldloom.report.collection import row_of_catalog, row_of_clip, sum_of_shares
+from worldloom.report.inspect_page import write_inspect
 
 
 @pytest.mark.parametrize("make", [true_clip, estimated_clip, bare_clip])
@@ -26,3 +31,17 @@ def test_shares_are_weighted_by_frames() -> None:
     rows = [row_of_clip(true_clip()), row_of_clip(true_clip()), row_of_clip(bare_clip())]
     assert sum_of_shares(rows, "move").sum() == pytest.approx(2 * 81)
     assert not sum_of_shares([], "view").any()
+
+
+def test_a_dataset_is_inspected_without_its_run(tmp_path: Path) -> None:
+    dataset = example_dataset(tmp_path)
+    page = write_inspect(dataset, tmp_path / "page.html", shown=3)
+    text = page.read_text(encoding="utf-8")
+    keys = [example_clip(i).key for i in range(5)]
+    assert all(key in text for key in keys)
+    assert text.count("frames of clip") == 3
+    one = write_inspect(tmp_path, tmp_path / "one.html", key=keys[2][:20]).read_text(encoding="utf-8")
+    assert keys[2] in one and keys[3] not in one
+    assert "frames not shown" not in one
+    with pytest.raises(UsageError, match="no clip zzz"):
+        write_inspect(dataset, tmp_path / "none.html", key="zzz")

@@ -76,20 +76,25 @@ def align_track(estimate: Camera, truth: Camera) -> Track:
     return track
 
 
-def paths_from_above(estimated: Camera | None, truth: Camera | None = None, title: str = "") -> bytes:
+def paths_from_above(
+    estimated: Camera | None, truth: Camera | None = None, title: str = "", name: str = "estimate"
+) -> bytes:
     """Camera paths from above as a PNG: equal axes, start marked, a tick per half second into the viewing direction.
 
     Args:
         estimated: aligned to the truth where there is one.
         truth: in metres.
         title: above the plot.
+        name: of the first path in the legend.
     """
     with figure(3.5, 3.5) as drawn:
-        draw_paths(drawn.add_axes((0.1, 0.1, 0.88, 0.88)), estimated, truth, title)
+        draw_paths(drawn.add_axes((0.1, 0.1, 0.88, 0.88)), estimated, truth, title, name)
         return to_png(drawn)
 
 
-def draw_paths(axes: Any, estimated: Camera | None, truth: Camera | None = None, title: str = "") -> None:
+def draw_paths(
+    axes: Any, estimated: Camera | None, truth: Camera | None = None, title: str = "", name: str = "estimate"
+) -> None:
     """As `paths_from_above`, into an axes."""
     reference = truth if truth is not None else estimated
     if reference is None or not reference.valid.any():
@@ -101,7 +106,7 @@ def draw_paths(axes: Any, estimated: Camera | None, truth: Camera | None = None,
         shown.append(_draw_track(axes, track_of(truth), plane, TRUTH, "truth", width=3.2, under=True))
     if estimated is not None and estimated.valid.any():
         track = align_track(estimated, truth) if truth is not None else track_of(estimated)
-        name = "estimate, aligned" if truth is not None else "estimate"
+        name += ", aligned" if truth is not None else ""
         shown.append(_draw_track(axes, track, plane, ESTIMATE, name, width=1.5, ghost=not track.known))
     _frame(axes, np.concatenate(shown), reference, estimated)
     if title:
@@ -178,7 +183,7 @@ def _frame(axes: Any, points: np.ndarray, reference: Camera, estimated: Camera |
     if reference.scale == "metric":
         axes.set_xlabel("metres, from above · ○ start  ■ end", fontsize=7.5)
     elif reference.scale == "relative":
-        axes.set_xlabel("unit of the estimate, from above · ○ start  ■ end", fontsize=7.5)
+        axes.set_xlabel("unit of the path, from above · ○ start  ■ end", fontsize=7.5)
     if reference.scale == "none" or stands:
         axes.set_xticks([])
         axes.set_yticks([])

@@ -10,7 +10,7 @@ from worldloom.catalogs.clip import Clip
 from worldloom.report.cards import ORDER, name_of, why_missing
 from worldloom.report.figure import BAD, GOOD, INK, MUTED, figure, short, to_png
 from worldloom.report.pictures import FrameStore, film_strip, spread
-from worldloom.report.views import action_lanes
+from worldloom.report.views import action_lanes, name_of_camera
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -119,7 +119,7 @@ def _path(clip: Clip, truth: Clip | None) -> bytes:
     true_camera = truth.camera if truth is not None else None
     if clip.camera is None and true_camera is None:
         return _said("camera path", why_missing(clip, "pose"), 4.2, 1.6)
-    return paths_from_above(clip.camera, true_camera)
+    return paths_from_above(clip.camera, true_camera, name=name_of_camera(clip))
 
 
 def _actions(clip: Clip, truth: Clip | None) -> bytes:

@@ -195,8 +195,9 @@ def _thumbnails(
         rgb = store.or_grey(moment.shown)
         if row is not None and clip.subjects is not None:
             box = np.asarray(clip.subjects.box[row, moment.shown], float) * store.scale
-            rgb = with_box(rgb, box, "#ffffff", width=5)
-            rgb = with_box(rgb, box, CAUSES[moment.cause], width=3)
+            line = max(1, rgb.shape[1] // 130)
+            rgb = with_box(rgb, box, "#ffffff", width=line + 2)
+            rgb = with_box(rgb, box, CAUSES[moment.cause], width=line)
         picture.imshow(rgb, interpolation="antialiased")
         picture.set_xticks([])
         picture.set_yticks([])
@@ -208,7 +209,7 @@ def _thumbnails(
         words = f"{moment.frame / fps:.1f} s\n{name} {moment.subject} {moment.kind}{side}"
         picture.set_title(words, fontsize=7, pad=3, linespacing=1.15)
         target = drawn.transFigure.inverted().transform(axes.transData.transform((moment.frame / fps, -0.62)))
-        line = Line2D([x0 + slot * 0.46, target[0]], [bottom - 0.03 / height, target[1]], color=CAUSES[moment.cause],
+        tie = Line2D([x0 + slot * 0.46, target[0]], [bottom - 0.03 / height, target[1]], color=CAUSES[moment.cause],
                       lw=1.0, transform=drawn.transFigure, figure=drawn)  # fmt: skip
-        drawn.add_artist(line)
+        drawn.add_artist(tie)
         axes.axvline(moment.frame / fps, color=CAUSES[moment.cause], lw=0.8, alpha=0.6, ls=(0, (2, 2)), zorder=1.5)

@@ -25,7 +25,14 @@ def path_picture(entry: ClipEntry) -> Drawn:
             for group, rmse, length in parts if length > 0
         ) + (" of the path (RMSE)" if parts else "")  # fmt: skip
         says = says or "no length to compare: the estimate knows rotation only, or the camera stays in place"
-    return Drawn.of(paths_from_above(camera, truth), title, says, f"camera path of {title} from above")
+    drawn = paths_from_above(camera, truth, name=name_of_camera(entry.clip))
+    return Drawn.of(drawn, title, says, f"camera path of {title} from above")
+
+
+def name_of_camera(clip: Clip) -> str:
+    """What a clip's camera is: estimated here, or given by its source."""
+    note = clip.annotations.get("pose")
+    return "from the source" if note is not None and note.method.startswith("source") else "estimate"
 
 
 def action_lanes(clip: Clip, truth: Clip | None, on_true_poses: Actions | None = None) -> list[tuple[str, Actions]]:
