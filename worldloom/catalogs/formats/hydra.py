@@ -57,7 +57,7 @@ def read_hydra_json(path: str | Path, stream: Stream = "cond_cam") -> Trajectory
     if name is None:
         raise BadInput("bad_poses", f"no '{stream}' (found {', '.join(sorted(value)[:5])})", where=path)
     rows = _rows(value[name], path, name)
-    if np.shape(rows[0]) == (12,):
+    if isinstance(rows[0], list) and len(rows[0]) == 12:
         return _from_twelve(rows, path, name)
     matrices = np.array([array_of(row, (4, 4), path, f"{name} frame {i}") for i, row in enumerate(rows)])
     return _trajectory(matrices, path, name)

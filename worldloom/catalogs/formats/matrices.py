@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import Literal
 
 import numpy as np
@@ -10,9 +11,20 @@ import numpy as np
 from worldloom.catalogs.cameras import invert_poses
 from worldloom.catalogs.clip import Scale
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.formats.trajectory import MAX_BYTES, Trajectory, exact, numbers, read_text, require_poses
+from worldloom.catalogs.formats.trajectory import (
+    LARGEST,
+    MAX_BYTES,
+    Trajectory,
+    exact,
+    numbers,
+    read_text,
+    require_poses,
+)
 
 Direction = Literal["c2w", "w2c"]
+_UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, MemoryError)
+"""What NumPy raises on damaged headers: it parses them as Python and believes the shape."""
+
 MEANING = "a 3x4 or 4x4 pose, row by row"
 
 
@@ -83,14 +95,18 @@ def _read_npy(path: Path) -> np.ndarray:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BadInput("too_large", f"larger than {MAX_BYTES >> 20} MiB, no camera file", where=path)
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise BadInput("no_file", "no such file", where=path) from None
-    except (OSError, ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         raise BadInput("bad_poses", f"not a plain .npy array ({error})", where=path) from None
     if array.ndim != 3 or array.shape[1:] not in ((3, 4), (4, 4)) or array.dtype.kind not in "fi":
         raise BadInput("bad_poses", f"array {array.dtype} {array.shape}, numbers (T, 4, 4) expected", where=path)
-    return array.astype(np.float64)
+    array = array.astype(np.float64)
+    if (np.abs(array) > LARGEST).any():
+        raise BadInput("bad_poses", f"numbers beyond {LARGEST:g} are no poses", where=path)
+    return array
 
 
 def _complete(pose: np.ndarray) -> np.ndarray:

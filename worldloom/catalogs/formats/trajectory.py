@@ -18,6 +18,9 @@ from worldloom.catalogs.errors import BadInput
 MAX_BYTES = 256 << 20
 """Larger than any camera file, smaller than what hurts (ours)."""
 
+LARGEST = 1e30
+"""Beyond any length or time; what is larger counts as not finite, so that squares never overflow."""
+
 GL_TO_CV = np.diag([1.0, -1.0, -1.0, 1.0])
 """Camera axes of OpenGL, ARKit and nerfstudio (x right, y up, z backward) to OpenCV's: multiply c2w from the right."""
 
@@ -183,7 +186,7 @@ def numbers(fields: Sequence[str], path: str | Path, line: int, meaning: str, co
             value = float(word)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST:
             message = f"line {line} column {column} is '{word[:40]}', a finite number expected ({meaning})"
             raise BadInput("bad_poses", message, where=path)
         values.append(value)
@@ -198,9 +201,9 @@ def array_of(value: Any, shape: tuple[int, ...], path: str | Path, what: str) ->
     """
     try:
         array = np.array(value, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
-    if array.shape != shape or not np.isfinite(array).all():
+    if array.shape != shape or not (np.abs(array) <= LARGEST).all():
         size = " x ".join(map(str, shape))
         raise BadInput("bad_poses", f"{what} is not {size} finite numbers", where=path)
     return array
