@@ -78,11 +78,13 @@ class Engine:
         execution: workers, address, sizes.
 
     Attributes:
+        stages: all that may run; whether they can is checked when the first one starts.
         started: whether any stage ran.
     """
 
     def __init__(self, execution: Execution) -> None:
         self.execution = execution
+        self.stages: list[Stage] = []
         self.started = False
         self._ours = False
 
@@ -110,12 +112,11 @@ class Engine:
         """
         if not rows:
             return
-        self._start()
+        self.start()
         import ray
         from ray.data import ActorPoolStrategy
 
         workers = min(self.execution.worker_count, len(rows))
-        check_capacity([Demand(stage.name, stage.cpus, stage.gpus, stage.memory_mb)], _nodes())
         blocks = len(rows) if len(rows) <= ROWS_PER_BLOCK_ABOVE else -(-len(rows) // 8)
         dataset = ray.data.from_items([{"row": json.dumps(row)} for row in rows], override_num_blocks=blocks)
         with warnings.catch_warnings():
@@ -139,7 +140,14 @@ class Engine:
         except ray.exceptions.RayError as error:
             raise WorldloomError(f"{stage.name}: Ray failed ({str(error).strip().splitlines()[-1]})") from error
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start Ray, unless it runs, and prove that every stage can.
+
+        Raises:
+            UsageError: a stage fits on no node.
+        """
+        if self.started:
+            return
         self.started = True
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
@@ -164,6 +172,9 @@ class Engine:
                     _node_ip_address="127.0.0.1",
                 )
         _quieten_ray_data()
+        nodes = _nodes()
+        for stage in self.stages:  # they run one after the other
+            check_capacity([Demand(stage.name, stage.cpus, stage.gpus, stage.memory_mb)], nodes)
 
 
 class _Actor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.sandbox import Child, ChildDied, ChildFailure, ChildMemory, Limits
+from worldloom.catalogs.sandbox import Child, ChildDied, ChildFailure, ChildMemory, ChildRaised, Limits
 
 ATTEMPTS_AT_DEATH = 2
 """A child that died may have been the machine's fault; a second death on the same row is the row's."""
@@ -22,6 +22,7 @@ class Ending:
         status: `ok`, `dropped` (the input cannot be used) or `failed` (an error, a deadline, a crash).
         reason: slug of anything but `ok`: of the input, or `exception`, `timeout`, `crashed`, `out_of_memory`.
         error: the sentence a person reads.
+        trace: where in the code it happened, if the child could tell.
         result: what the child returned.
         seconds: wall-clock time of all attempts.
         attempts: how often it was tried.
@@ -33,6 +34,7 @@ class Ending:
     result: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     attempts: int = 1
+    trace: str = ""
 
 
 class Envelope:
@@ -74,6 +76,8 @@ class Envelope:
             return ended("dropped", error.reason, str(error)), True
         except (ChildDied, ChildMemory) as error:
             return ended("failed", error.reason, str(error)), False
+        except ChildRaised as error:
+            return replace(ended("failed", error.reason, str(error)), trace=error.traceback), True
         except ChildFailure as error:
             return ended("failed", error.reason, str(error)), True
         except UsageError as error:

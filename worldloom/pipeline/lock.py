@@ -79,7 +79,7 @@ class Lock:
             age = time.time() - self.path.stat().st_mtime
         except FileNotFoundError:
             return
-        who = f"process {holder.get('pid')} on {holder.get('host')}"
+        who = f"process {holder['pid']} on {holder['host']}" if {"pid", "host"} <= holder.keys() else "unknown process"
         if _is_alive(holder, age):
             raise UsageError(f"{self.path.parent}: {who} is working there (seen {age:.0f} s ago); wait for it to end")
         aside = self.path.with_name(f"lock.{self._token}.stale")
@@ -112,8 +112,10 @@ def _is_alive(holder: dict[str, Any], age_s: float) -> bool:
     if holder.get("host") != socket.gethostname():
         return age_s < STALE_AFTER_S
     try:
+        # The number of a dead process is given out again after a while.
         started = psutil.Process(int(holder["pid"])).create_time()
-    except (psutil.NoSuchProcess, KeyError, ValueError):
+        return abs(started - float(holder["started"])) < 1.0
+    except psutil.NoSuchProcess:
         return False
-    # The number of a dead process is given out again after a while.
-    return abs(started - float(holder.get("started", started))) < 1.0
+    except (KeyError, TypeError, ValueError):
+        return age_s < STALE_AFTER_S

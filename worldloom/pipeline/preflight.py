@@ -49,6 +49,8 @@ def check_capacity(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
                 raise UsageError(
                     f"{demand.name} wants {wanted:g} {unit} per worker, the largest node has {largest:g}{hint}"
                 )
+    if not demands:
+        return
     wanted = sum(demand.cpus for demand in demands) + FEEDING_CPUS
     there = sum(node.cpus for node in nodes)
     if wanted > there:

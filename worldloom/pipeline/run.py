@@ -15,10 +15,10 @@ from worldloom.pipeline.known import KnownClip, annotate_tallies, fill_answers, 
 from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows, write_table
 from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
-from worldloom.pipeline.passes.annotate import annotate
+from worldloom.pipeline.passes.annotate import annotate, annotate_stages
 from worldloom.pipeline.passes.compose import compose
-from worldloom.pipeline.passes.ingest import ingest
-from worldloom.pipeline.passes.pack import Packed, pack
+from worldloom.pipeline.passes.ingest import ingest, ingest_stage
+from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
 from worldloom.pipeline.passes.work import Work
 from worldloom.pipeline.progress import Progress, Silent
 from worldloom.pipeline.settings import Job, check_job
@@ -99,6 +99,11 @@ class _Run:
         items = self._items()
         if not self.dry:
             self._prepare(items)
+        self.engine.stages = [
+            ingest_stage(self.work),
+            *annotate_stages(self.work, self.operations),
+            pack_stage(self.work, self.operations),
+        ]
         with self.engine:
             videos = self._ingest(items[: self.limit])
             clips = known_clips(videos)
@@ -106,8 +111,10 @@ class _Run:
             self._annotate(clips)
             if not self.dry:
                 self.tables += annotate_tallies(clips, [operation.name for operation in self.operations])
-            if self._wants("compose", "pack") and not self.dry:
+            unknown = self.dry and any(due for due, _ in self.work.due.values())
+            if self._wants("compose", "pack") and not unknown:
                 self._compose_and_pack(clips)
+        self._note_retry()
         return self._end()
 
     def _wants(self, *names: str) -> bool:
@@ -163,10 +170,19 @@ class _Run:
         self.tables.append(tally)
         if self._wants("pack"):
             self.packed = pack(self.work, chosen, self.operations)
-            self.tables.append(self.packed.tally)
             self.notes += self.packed.notes
+            if not self.dry:
+                self.tables.append(self.packed.tally)
+
+    def _note_retry(self) -> None:
+        if self.work.retry and not self.work.ran and not self.dry:
+            reasons = {reason for tally in self.tables for reason in (*tally.failed, *tally.dropped)}
+            there = f"there are {', '.join(sorted(reasons))}" if reasons else "nothing failed or was dropped"
+            self.notes.append(f"--retry {self.work.retry}: no row has this reason; {there}")
 
     def _end(self) -> RunSummary:
+        if self.work.failures:
+            self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out / 'quarantine'}")
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
         if self.packed.problem:
             exit_code = 1

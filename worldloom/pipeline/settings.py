@@ -205,12 +205,13 @@ def check_job(job: Job) -> None:
         UsageError: the first of them, with what to do.
     """
     from worldloom.pipeline.operations import plan_operations
+    from worldloom.pipeline.passes.compose import check_conditions
 
     operations = [operation.name for operation in plan_operations(job)]
+    known = sorted({*operations, *(name for source in job.sources for name in source.gives())})
     for name in job.compose.require:
-        if name not in operations and not any(name in source.gives() for source in job.sources):
-            raise UsageError(
-                f"compose.require: '{name}' is not an operation of this job" + nearest(name, operations or ["none"])
-            )
+        if name not in known:
+            raise UsageError(f"compose.require: '{name}' is not an operation of this job" + nearest(name, known))
+    check_conditions(job.compose, known)
     for number, source in enumerate(job.sources):
         source.check(f"sources.{number}", job.ingest.fps, job.ingest.height, job.ingest.max_seconds)

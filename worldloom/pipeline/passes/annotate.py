@@ -23,11 +23,21 @@ def annotate(work: Work, clips: Sequence[KnownClip], operations: Sequence[Operat
     if work.dry or not due:
         return
     work.progress.start("annotate", len(due))
-    waves = [list(wave) for _, wave in groupby(operations, key=lambda operation: operation.gpus > 0)]
+    waves = _waves(operations)
     for number, wave in enumerate(waves):
         _run(work, clips, operations, wave, due, last=number == len(waves) - 1)
     work.ledger.flush()
     work.progress.finish("annotate")
+
+
+def annotate_stages(work: Work, operations: Sequence[Operation]) -> list[Stage]:
+    """The pass as operators, one per wave."""
+    return [_stage(work, operations, wave) for wave in _waves(operations)]
+
+
+def _waves(operations: Sequence[Operation]) -> list[list[Operation]]:
+    """Neighbours of one resource class share a decode; with a GPU and without are two classes."""
+    return [list(wave) for _, wave in groupby(operations, key=lambda operation: operation.gpus > 0)]
 
 
 def _find_due(work: Work, clips: Sequence[KnownClip], operations: Sequence[Operation]) -> dict[str, list[str]]:
@@ -77,8 +87,7 @@ def _run(
                 source=result["source"],
                 payload=answers.get(name, b""),
             )
-            work.ledger.append(entry)
-            work.count(name)
+            work.record(entry, one["trace"])
         if last:
             work.progress.advance("annotate", note=result["key"][:8])
     fill_answers(work.ledger, clips, recipes)

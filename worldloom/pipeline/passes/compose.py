@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from worldloom.catalogs.catalog import catalog_table, matching
+from worldloom.catalogs.config import nearest
+from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import KnownClip
 from worldloom.pipeline.settings import Compose, Derive
@@ -62,6 +67,41 @@ def compose(rules: Compose, clips: Sequence[KnownClip]) -> tuple[list[Chosen], T
     ]
     ends = [("dropped", reasons[clip.key]) if clip.key in reasons else ("ok", "") for clip in clips]
     return samples, Tally.of("compose", ends, out=len(samples))
+
+
+def check_conditions(rules: Compose, operations: Sequence[str]) -> None:
+    """Refuse conditions that are no SQL, or ask for what no clip has, before hours of work.
+
+    Args:
+        rules: configuration of the pass.
+        operations: names of the job's operations and of what its sources give.
+
+    Raises:
+        UsageError: names the condition and the nearest column.
+    """
+    known = sorted({*catalog_table([]).column_names, *operations})
+    for condition in rules.conditions().values():
+        with duckdb.connect(config={"threads": 1, "enable_external_access": False}) as connection:
+            query = f"SELECT 1 FROM clips WHERE ({condition}\n)"  # noqa: S608 -- parsed, not run
+            found = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
+        parsed = json.loads(found[0]) if found else {}
+        if parsed.get("error"):
+            raise UsageError(f"compose.where: '{condition}' is no valid condition ({parsed['error_message']})")
+        for column in _columns(parsed):
+            if column not in known:
+                raise UsageError(f"compose.where: no clip has '{column}' ('{condition}')" + nearest(column, known))
+
+
+def _columns(parsed: Any) -> Iterator[str]:
+    """First names of all columns in a parsed query."""
+    if isinstance(parsed, dict):
+        if parsed.get("class") == "COLUMN_REF":
+            yield parsed["column_names"][0]
+        for value in parsed.values():
+            yield from _columns(value)
+    elif isinstance(parsed, list):
+        for value in parsed:
+            yield from _columns(value)
 
 
 def share_of(text: str) -> float:

@@ -39,26 +39,25 @@ def ingest(work: Work, items: Sequence[SourceItem]) -> list[Entry]:
 
 def _run(work: Work, due: Sequence[SourceItem], recipe: str, fingerprints: dict[str, str]) -> None:
     work.progress.start("ingest", len(due))
-    work.count("ingest", len(due))
     rows = []
     for item in due:
         if item.problem is not None:
             entry = Entry(item.id, "ingest", recipe, fingerprints[item.id], "dropped", *item.problem)
-            work.ledger.append(entry)
+            work.record(entry)
             work.progress.advance("ingest")
         else:
             rows.append({"id": item.id, "item": asdict(item)})
-    for result, payload in work.engine.run(_stage(work), rows):
+    for result, payload in work.engine.run(ingest_stage(work), rows):
         source = fingerprints[result["id"]]
-        work.ledger.append(
-            entry_of(result, item=result["id"], operation="ingest", recipe=recipe, source=source, payload=payload)
-        )
+        entry = entry_of(result, item=result["id"], operation="ingest", recipe=recipe, source=source, payload=payload)
+        work.record(entry, result["trace"])
         work.progress.advance("ingest", note=result["id"].split(":", 2)[-1])
     work.ledger.flush()
     work.progress.finish("ingest")
 
 
-def _stage(work: Work) -> Stage:
+def ingest_stage(work: Work) -> Stage:
+    """The pass as an operator."""
     execution = work.job.execution
     memory_mb = execution.memory_mb or MEMORY_MB
     settings: dict[str, Any] = {

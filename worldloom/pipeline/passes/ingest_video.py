@@ -75,6 +75,15 @@ def ingest_video(payload: Mapping[str, Any]) -> dict[str, Any]:
         BadInput: the video cannot become a clip, for this reason.
     """
     cv2.setNumThreads(1)
+    try:
+        return _ingested(payload)
+    except BadInput as error:
+        # Rows name their file by its URI: where it lies on this machine is nobody's business later.
+        reason = "not_video" if error.reason == "no_video_stream" else error.reason
+        raise BadInput(reason, error.message, where=payload["item"]["uri"], remedy=error.remedy) from None
+
+
+def _ingested(payload: Mapping[str, Any]) -> dict[str, Any]:
     item = SourceItem(**{**payload["item"], "sidecars": tuple(payload["item"]["sidecars"]), "problem": None})
     rules = Ingest.model_validate(payload["ingest"])
     layout = Layout(payload["out"])

@@ -82,6 +82,8 @@ def pack(work: Work, chosen: Sequence[Chosen], operations: Sequence[Operation]) 
     due = [shard for shard in shards if shard.name not in written]
     work.due["pack"] = len(due), len(written)
     known = {}
+    if work.dry:
+        return Packed()
     if due:
         _run(work, due, operations)
         known = work.ledger.entries(wanted)
@@ -178,35 +180,36 @@ def _written(work: Work, known: dict[tuple[str, str], Entry]) -> dict[str, Entry
 
 
 def _run(work: Work, due: Sequence[PlannedShard], operations: Sequence[Operation]) -> None:
-    execution = work.job.execution
     work.progress.start("pack", len(due), "shards")
+    rows = [{"name": shard.name, "split": shard.split, "samples": [_row(s) for s in shard.samples]} for shard in due]
+    recipes = {shard.name: shard.recipe for shard in due}
+    for result, payload in work.engine.run(pack_stage(work, operations), rows):
+        name = result["name"]
+        if result["status"] == "dropped":  # of our own files, an input that cannot be used is a failure
+            result["status"] = "failed"
+        entry = entry_of(result, item=name, operation="pack", recipe=recipes[name], source="", payload=payload)
+        work.record(entry, result["trace"])
+        work.progress.advance("pack", note=name)
+    work.ledger.flush()
+    work.progress.finish("pack")
+
+
+def pack_stage(work: Work, operations: Sequence[Operation]) -> Stage:
+    """The pass as an operator."""
+    execution = work.job.execution
     memory_mb = execution.memory_mb or MEMORY_MB
     names = ("name", "gives", "method", "version")
-    shared = {
-        "operations": [{name: getattr(operation, name) for name in names} for operation in operations],
-        "crf": work.job.ingest.crf,
-    }
     settings = {
         "out": str(work.layout.out),
-        "shared": shared,
+        "shared": {
+            "operations": [{name: getattr(operation, name) for name in names} for operation in operations],
+            "crf": work.job.ingest.crf,
+        },
         "deadline_s": execution.deadline_s or DEADLINE_S,
         "memory_mb": memory_mb,
         "recycle_after": execution.recycle_after,
     }
-    stage = Stage("pack", "worldloom.pipeline.passes.supervisors:PackSupervisor", settings, memory_mb=memory_mb)
-    rows = [{"name": shard.name, "split": shard.split, "samples": [_row(s) for s in shard.samples]} for shard in due]
-    recipes = {shard.name: shard.recipe for shard in due}
-    for result, payload in work.engine.run(stage, rows):
-        name = result["name"]
-        if result["status"] == "dropped":  # of our own files, an input that cannot be used is a failure
-            result["status"] = "failed"
-        work.ledger.append(
-            entry_of(result, item=name, operation="pack", recipe=recipes[name], source="", payload=payload)
-        )
-        work.count("pack")
-        work.progress.advance("pack", note=name)
-    work.ledger.flush()
-    work.progress.finish("pack")
+    return Stage("pack", "worldloom.pipeline.passes.supervisors:PackSupervisor", settings, memory_mb=memory_mb)
 
 
 def _row(sample: Chosen) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
 from worldloom.pipeline.settings import Job
-from worldloom.pipeline.workspace import Layout
+from worldloom.pipeline.workspace import Layout, write_json
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Work:
         retry: reason whose rows are tried again; empty for none.
         dry: count what is due, and run nothing.
         ran: rows that ran, by pass or operation.
+        failures: of these, how many failed.
         due: rows that would run, and rows that are done, by pass or operation.
     """
 
@@ -36,6 +38,7 @@ class Work:
     retry: str = ""
     dry: bool = False
     ran: dict[str, int] = field(default_factory=dict)
+    failures: int = 0
     due: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def is_due(self, entry: Entry | None) -> bool:
@@ -45,6 +48,18 @@ class Work:
         if not self.retry or entry.status not in ("failed", "dropped"):
             return False
         return self.retry == entry.reason or (entry.status == "failed" and self.retry in ("failed", "all"))
+
+    def record(self, entry: Entry, trace: str = "") -> None:
+        """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
+        self.ledger.append(entry)
+        self.count(entry.operation)
+        if entry.status != "failed":
+            return
+        self.failures += 1
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", entry.item)[-100:]
+        names = ("item", "operation", "recipe", "reason", "error", "attempts", "seconds", "host")
+        values = {name: getattr(entry, name) for name in names} | {"trace": trace.splitlines()}
+        write_json(self.layout.out / "quarantine" / entry.operation / f"{name}.json", values)
 
     def count(self, name: str, rows: int = 1) -> None:
         """Note that rows of a pass or operation ran."""

@@ -32,6 +32,7 @@ class SourceItem:
         caption: text that the source has about the video.
         problem: reason and sentence, where the source already knows that this cannot become a clip.
         plan: of a rendered world, plain data.
+        made_by: what renders it, with its version.
     """
 
     source: dict[str, Any]
@@ -42,6 +43,7 @@ class SourceItem:
     caption: str = ""
     problem: tuple[str, str] | None = None
     plan: dict[str, Any] = field(default_factory=dict)
+    made_by: str = ""
 
     @property
     def kind(self) -> str:
@@ -66,7 +68,8 @@ class SourceItem:
                     files.append([Path(path).name, stat.st_size, stat.st_mtime_ns])
                 except OSError:
                     files.append([Path(path).name, -1, -1])
-        return digest([files, self.licence, self.caption, list(self.problem or ()), self.plan])
+        told = [self.licence, self.caption, list(self.problem or ()), self.source.get("give", [])]
+        return digest([files, told, self.plan, self.made_by])
 
     def retrieved_at(self) -> str:
         """Time of the file, ISO 8601 in UTC; empty for a rendered world."""

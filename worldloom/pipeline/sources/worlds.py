@@ -61,9 +61,12 @@ class WorldsSource(Source):
 
     def items(self) -> Iterator[SourceItem]:
         """One item per plan."""
+        from worldloom.synth.clips import VERSION
+
         source = self.model_dump(mode="json")
         for plan in self.worlds():
-            yield SourceItem(source, plan.name, licence=self.licence, plan=plan.model_dump(mode="json"))
+            values = plan.model_dump(mode="json")
+            yield SourceItem(source, plan.name, licence=self.licence, plan=values, made_by=f"renderer {VERSION}")
 
     def check(self, where: str, fps: float | None, height: int | None, max_seconds: float) -> None:
         """Truth is known frame by frame, so worlds must be rendered as the clips shall be."""
@@ -88,7 +91,7 @@ class WorldsSource(Source):
 
     def render(self, item: SourceItem, video: Path) -> Clip:
         """Render the world of the item into `video`; the clip holds everything that is true of it."""
-        from worldloom.synth.plan import WorldPlan
         from worldloom.synth.clips import render_world
+        from worldloom.synth.plan import WorldPlan
 
         return render_world(WorldPlan.model_validate(item.plan), video)
