@@ -1,0 +1,161 @@
+"""Camera poses by structure from motion, from pictures alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from worldloom.annotators.annotator import Absent, Annotator, Given, Resources
+from worldloom.annotators.pose.links import LinkRules, choose_keyframes
+from worldloom.annotators.pose.motion import StillRules, is_still
+from worldloom.annotators.pose.restarts import RestartRules
+from worldloom.annotators.pose.sfm import MappingRules
+from worldloom.annotators.pose.tracks import TrackRules, Tracks, follow
+from worldloom.annotators.pose.turning import Turning, fit_turning
+from worldloom.catalogs.clip import Camera, Clip
+from worldloom.catalogs.config import Strict
+
+
+class PoseConfig(Strict):
+    """Knobs of the pose annotator; the parts' own knobs stand beside the parts. Defaults ours unless said."""
+
+    use_source: bool = True
+    """Keep the cameras that a source brought along."""
+    focal_px: float | None = Field(None, gt=0)
+    """Focal length in pixels of the stored video where it is known; it is then held."""
+    horizontal_fov_deg: float = Field(60.0, gt=5, lt=150)
+    """First guess where no focal length is known: between a phone (65) and a cine camera (37 in HyDRA's clips)."""
+    working_side: int = Field(480, ge=160)
+    """Longer side in pixels that pictures are shrunk to; never enlarged."""
+    min_frames: int = Field(8, ge=3)
+    """Shorter clips get no pose."""
+    min_points: int = Field(20, ge=8)
+    """Corners that half of all frames must hold: below, there is no texture."""
+    turning_share: float = Field(0.75, gt=0, le=1)
+    """A camera that only turns explains this share of the matches, mean over pairs of key frames ..."""
+    turning_px: float = Field(1.5, gt=0)
+    """... within this many pixels of a picture 480 wide."""
+    seed: int = 0
+    """Of every random draw."""
+    track: TrackRules = TrackRules()
+    still: StillRules = StillRules()
+    link: LinkRules = LinkRules()
+    mapping: MappingRules = MappingRules()
+    restart: RestartRules = RestartRules()
+
+
+class PoseAnnotator(Annotator):
+    """Camera poses: static, rotation-only and moving cameras told apart, wrong models refused.
+
+    A standing camera gets the identity and scale `none`; one that only turns gets rotations and scale `none`; a
+    moving one gets structure from motion and scale `relative`.
+    """
+
+    name = "pose"
+    version = "1"
+    method = "sfm"
+    needs = ("frames",)
+    gives = "camera"
+    Config = PoseConfig
+    resources = Resources(cpus=1, memory_mb=4096, deadline_s=600)
+
+    def annotate(self, clip: Clip, scratch: Path) -> Given | Absent:
+        """The camera of `clip`, or why nothing can be said."""
+        config: PoseConfig = self.config
+        known = clip.annotations.get("pose")
+        if config.use_source and clip.camera is not None:
+            if known is None:
+                return Given(clip.camera, method="source")
+            return Given(clip.camera, known.method, known.confidence, dict(known.notes))
+        if len(clip) < config.min_frames:
+            return Absent("too few frames", {"frames": len(clip)})
+        with clip.open_frames() as frames:
+            grays = list(_shrunk(frames, config.working_side))
+        return self.look(grays, clip.width / grays[0].shape[1], clip.height / grays[0].shape[0], scratch)
+
+    def look(self, grays: list[np.ndarray], sx: float, sy: float, scratch: Path) -> Given | Absent:
+        """The camera of T grey pictures (h, w) uint8 that are to be enlarged by `sx`, `sy`."""
+        config: PoseConfig = self.config
+        cv2.setNumThreads(1)
+        size = (grays[0].shape[1], grays[0].shape[0])
+        tracks = follow(grays, config.track)
+        points = int(np.median([len(ids) for ids in tracks.ids]))
+        if points < config.min_points:
+            return Absent("no texture to track", {"points": points})
+        focal = config.focal_px / sx if config.focal_px else guess_focal(size, config.horizontal_fov_deg)
+        if is_still(tracks, size, config.still):
+            return _standing(len(grays), size, focal, sx, sy)
+        keyframes = choose_keyframes(tracks, max(size), config.link)
+        turning = turn_only(tracks, keyframes, size, focal, config)
+        if turning is not None and turning.share >= config.turning_share:
+            from worldloom.annotators.pose.turned import turned_camera
+
+            return turned_camera(turning, keyframes, tracks, size, sx, sy)
+        from worldloom.annotators.pose.moving import moving_camera
+
+        return moving_camera(grays, tracks, keyframes, turning, focal, sx, sy, scratch, config)
+
+
+def guess_focal(size: tuple[int, int], horizontal_fov_deg: float) -> float:
+    """Focal length in pixels of a picture whose longer side spans the angle (upright pictures: held sideways)."""
+    return max(size) / 2 / math.tan(math.radians(horizontal_fov_deg) / 2)
+
+
+def turn_only(
+    tracks: Tracks, keyframes: list[int], size: tuple[int, int], focal: float, config: PoseConfig
+) -> Turning | None:
+    """The camera's rotations if it did not move: its `share` says whether to believe that."""
+    matches = {}
+    for i in range(len(keyframes)):
+        for distance in (1, 2, 3, 5, 8, 13, 21, 34):
+            if i + distance < len(keyframes):
+                _, a, b = tracks.shared(keyframes[i], keyframes[i + distance])
+                if len(a) >= config.min_points:
+                    matches[i, i + distance] = (a, b)
+    return fit_turning(
+        matches,
+        len(keyframes),
+        size,
+        focal,
+        focal_prior=None if config.focal_px else 0.35,
+        tolerance_px=config.turning_px * max(size) / 480,
+        per_pair=60,
+    )
+
+
+def _standing(length: int, size: tuple[int, int], focal: float, sx: float, sy: float) -> Given:
+    camera = Camera(
+        c2w=np.tile(np.eye(4), (length, 1, 1)),
+        intrinsics=stored_intrinsics(length, size, focal, sx, sy),
+        scale="none",
+        confidence=np.ones(length, np.float32),
+        valid=np.ones(length, bool),
+        translation_known=np.zeros(length, bool),
+        scale_group=np.zeros(length, np.int32),
+        sigma_rotation_deg=np.zeros(length, np.float32),
+    )
+    notes: dict[str, Any] = {"motion": "static", "registered": length, "focal": "assumed"}
+    return Given(camera, confidence=1.0, notes=notes)
+
+
+def stored_intrinsics(length: int, size: tuple[int, int], focal: float, sx: float, sy: float) -> np.ndarray:
+    """fx fy cx cy (T, 4) of the stored video from the focal length in the working picture."""
+    width, height = size
+    row = [focal * sx, focal * sy, width / 2 * sx, height / 2 * sy]
+    return np.tile(np.array(row, np.float64), (length, 1))
+
+
+def _shrunk(frames: Any, side: int) -> Iterator[np.ndarray]:
+    for rgb in frames:
+        gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        factor = side / max(gray.shape)
+        if factor < 1:
+            size = (round(gray.shape[1] * factor), round(gray.shape[0] * factor))
+            gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        yield gray
