@@ -76,7 +76,7 @@ def run_demo(
         report = _verify(diary, summary)
         count = workers or job.execution.worker_count
         card = score_run(summary.out, workers=count, progress=diary, command=command)
-        card.save(summary.out / "scorecard.json")
+        _keep(summary, card)
         page = _draw(diary, summary, card)
     _say_what_came_out(summary, card)
     failed = report is None or bool(report.problems)
@@ -212,6 +212,16 @@ def _verify(diary: Diary, summary: RunSummary) -> VerifyReport | None:
     for problem in report.problems:
         console.error(str(problem))
     return report
+
+
+def _keep(summary: RunSummary, card: Scorecard) -> None:
+    """The scorecard beside the run, and in the card of the dataset."""
+    from worldloom.catalogs.card import write_card
+
+    place = summary.out / "scorecard.json"
+    card.save(place)
+    if summary.dataset is not None:
+        write_card(summary.dataset, place)
 
 
 def _draw(diary: Diary, summary: RunSummary, card: Scorecard) -> Path:

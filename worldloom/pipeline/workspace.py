@@ -209,3 +209,8 @@ class Workspace:
             manifest=number,
             exit_code=int(self.state.get("exit_code", 0)),
         )
+
+    def problems(self) -> list[Entry]:
+        """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence."""
+        answers = [entry for clip in self._clips.values() for entry in clip.answers.values()]
+        return [entry for entry in [*self._videos, *answers] if entry.status in ("dropped", "failed")]

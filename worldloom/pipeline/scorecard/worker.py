@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ WITH_TRUE_INPUTS = ("actions", "events", "depth", "revisits")
 """Labelled once more from the true camera and the true tracks."""
 
 OVERLAP_STEP = 4
-"""True overlap is computed between every fourth frame, and those that an annotator gave depth for (ours)."""
+"""True depth and overlap are of every fourth frame, which holds those that the depth annotator takes (ours)."""
 OVERLAP_WIDTH = 120
 """Columns of the true depth maps that overlap is counted on: a share of 8,000 points is good to 1 % (ours)."""
 
@@ -43,11 +43,13 @@ def score_world(payload: Mapping[str, Any]) -> dict[str, Any]:
     from worldloom.catalogs.config import load
     from worldloom.synth.plan import WorldPlan
     from worldloom.synth.render import render_world
+    from worldloom.synth.world import world
 
     plan = load(WorldPlan, payload["plan"], where="plan")
+    world(plan.place, plan.look)  # painted and lit once per process: not part of the time per frame
     with tempfile.TemporaryDirectory(dir=payload["folder"]) as scratch:
         started = time.perf_counter()
-        truth = render_world(plan, Path(scratch) / "world.mp4", depth_every=1)
+        truth = render_world(plan, Path(scratch) / "world.mp4", depth_every=OVERLAP_STEP)
         seconds = time.perf_counter() - started
         facts = score_truth(truth, Path(scratch))
     return facts | {"name": plan.name, "rendered_fps": truth.frames / seconds}
@@ -65,7 +67,7 @@ def score_job_clip(payload: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput("no_truth", "nothing true is known about it", where=payload["key"])
     with tempfile.TemporaryDirectory(dir=payload["folder"]) as scratch:
         given, _ = label(with_true_inputs(truth), ("actions", "events"), Path(scratch))
-    facts = score_clip(truth, estimate, given, *true_overlap(truth, []))
+    facts = score_clip(truth, estimate, given, *true_overlap(truth))
     return facts | {"name": estimate.provenance.uri}
 
 
@@ -73,8 +75,7 @@ def score_truth(truth: Clip, scratch: Path) -> dict[str, Any]:
     """Label the clip twice, from pixels alone and from true inputs, and score both."""
     estimate, seconds = label(unlabelled(truth), CHAIN, scratch)
     given, given_seconds = label(with_true_inputs(truth), WITH_TRUE_INPUTS, scratch)
-    looked_at = [int(frame) for clip in (estimate, given) if clip.depth is not None for frame in clip.depth.frames]
-    overlap, frames = true_overlap(truth, looked_at)
+    overlap, frames = true_overlap(truth)
     facts = score_clip(truth, estimate, given, overlap, frames)
     return facts | {"seconds": seconds, "seconds_given": given_seconds}
 
@@ -109,25 +110,13 @@ def as_tracks(truth: Clip) -> Subjects | None:
     )
 
 
-def true_overlap(truth: Clip, frames: Iterable[int]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """(N, N) overlap from true depth, and the (N,) frames it is between; nothing where depth or camera is unknown.
-
-    Args:
-        truth: with depth.
-        frames: wanted beside every `OVERLAP_STEP`-th.
-    """
+def true_overlap(truth: Clip) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """(N, N) overlap between the frames with true depth, and these frames; nothing without depth or camera."""
     if truth.depth is None or truth.camera is None:
         return None, None
-    wanted = {int(frame) for frame in frames} | set(range(0, truth.frames, OVERLAP_STEP))
-    rows = [i for i, frame in enumerate(truth.depth.frames) if int(frame) in wanted]
     step = max(1, round(truth.width / OVERLAP_WIDTH))
-    depth = replace(
-        truth.depth,
-        frames=truth.depth.frames[rows],
-        z=truth.depth.z[rows, step // 2 :: step, step // 2 :: step],
-        valid=truth.depth.valid[rows, step // 2 :: step, step // 2 :: step],
-        confidence=truth.depth.confidence[rows],
-    )
+    pixels = (slice(None), slice(step // 2, None, step), slice(step // 2, None, step))
+    depth = replace(truth.depth, z=truth.depth.z[pixels], valid=truth.depth.valid[pixels])
     return overlap_matrix(depth, truth.camera, truth.width, truth.height), depth.frames
 
 
