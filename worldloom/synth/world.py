@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PLACES = {
     "living_room": "worldloom.synth.places.living_room:living_room",
+    "library": "worldloom.synth.places.library:library",
+    "street": "worldloom.synth.places.street:street",
+    "park": "worldloom.synth.places.park:park",
 }
 """Every place by name: a function from a random generator to a `Place`; add yours here."""
 

@@ -128,16 +128,27 @@ def _framed(sheet: Sheet, picture: np.ndarray, frame: Colour, frame_m: float) ->
     return picture
 
 
+def _letters(
+    picture: np.ndarray, text: str, font: int, centre: tuple[float, float], room: tuple[float, float], ink: Colour
+) -> None:
+    """Write `text` around `centre`, as large as `room` (pixels) allows, in place."""
+    (wide, tall), _ = cv2.getTextSize(text, font, 1.0, 2)
+    scale = min(room[0] / wide, room[1] / tall)
+    at = (int(centre[0] - wide * scale / 2), int(centre[1] + tall * scale / 2))
+    mask = np.zeros(picture.shape[:2], np.uint8)  # OpenCV writes letters on 8-bit pictures only
+    cv2.putText(mask, text, at, font, scale, 255, max(1, round(2.6 * scale)), cv2.LINE_AA)
+    picture += (np.asarray(ink, np.float32) - picture) * (mask.astype(np.float32) / 255)[..., None]
+
+
 def sign(text: str, ground: Colour, ink: Colour) -> Material:
     """A lettered board."""
 
     def paint(sheet: Sheet) -> np.ndarray:
         picture = modulate(plain(sheet, ground), fractal(sheet, 0.5, 0.85), 0.06)
         font = FONTS[int(sheet.rng.integers(1, len(FONTS)))]
-        (wide, tall), _ = cv2.getTextSize(text, font, 1.0, 2)
-        scale = min(0.86 * sheet.width / wide, 0.6 * sheet.height / tall)
-        at = (int((sheet.width - wide * scale) / 2), int((sheet.height + tall * scale) / 2))
-        cv2.putText(picture, text, at, font, scale, ink, max(1, round(2.6 * scale)))
+        _letters(
+            picture, text, font, (sheet.width / 2, sheet.height / 2), (0.86 * sheet.width, 0.6 * sheet.height), ink
+        )
         cv2.rectangle(picture, (0, 0), (sheet.width - 1, sheet.height - 1), ink, max(2, sheet.height // 14))
         scratches(sheet, picture, 8, 0.3, (0.3, 0.28, 0.25), 0.3)
         return np.clip(picture, 0.02, 1.0)
@@ -153,19 +164,11 @@ def poster(words: tuple[str, ...] = ("CIRCUS", "JAZZ", "EXPO", "MARKET", "OPERA"
         picture = picture_of(sheet)
         word = words[int(sheet.rng.integers(len(words)))]
         font = FONTS[int(sheet.rng.integers(1, len(FONTS)))]
-        (wide, tall), _ = cv2.getTextSize(word, font, 1.0, 2)
-        scale = 0.8 * sheet.width / wide
-        base = int((0.25 + 0.65 * sheet.rng.random()) * sheet.height)
-        cv2.rectangle(
-            picture,
-            (0, base - int(1.4 * tall * scale)),
-            (sheet.width, base + int(0.4 * tall * scale)),
-            (0.93, 0.9, 0.82),
-            -1,
-        )
-        cv2.putText(
-            picture, word, (int(0.1 * sheet.width), base), font, scale, (0.1, 0.1, 0.12), max(1, round(3 * scale))
-        )
+        tall = 0.18 * sheet.height
+        middle = (0.2 + 0.65 * sheet.rng.random()) * sheet.height
+        band = (0, int(middle - 0.8 * tall)), (sheet.width, int(middle + 0.8 * tall))
+        cv2.rectangle(picture, *band, (0.93, 0.9, 0.82), -1)
+        _letters(picture, word, font, (sheet.width / 2, middle), (0.8 * sheet.width, tall), (0.1, 0.1, 0.12))
         return picture
 
     return paint
