@@ -136,7 +136,9 @@ def _scale(axes: Any, image: Any, label: str, percent: bool = False) -> None:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     place = axes.inset_axes((0.0, -0.11, 1.0, 0.045))
-    bar = axes.figure.colorbar(image, cax=place, orientation="horizontal", ticks=MaxNLocator(5))
+    bar = axes.figure.colorbar(
+        image, cax=place, orientation="horizontal", ticks=MaxNLocator(4, prune=None if percent else "both")
+    )
     bar.outline.set_visible(False)
     place.tick_params(length=0, labelsize=7, pad=2)
     place.set_xlabel(label, fontsize=7, color=MUTED, labelpad=2)
