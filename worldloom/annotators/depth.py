@@ -35,6 +35,7 @@ class DepthRules(Strict):
         small_step: price of a step of one plane between neighbouring pixels.
         large_step: price of a jump.
         consistent: relative difference up to which two maps agree on a point.
+        least_coverage: share of valid pixels below which a map is dropped.
     """
 
     every: Annotated[int, Field(ge=1)] = 8
@@ -50,6 +51,7 @@ class DepthRules(Strict):
     small_step: Annotated[float, Field(ge=0)] = 0.03
     large_step: Annotated[float, Field(ge=0)] = 0.6
     consistent: Annotated[float, Field(gt=0)] = 0.03
+    least_coverage: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
 @dataclass
@@ -88,9 +90,11 @@ class DepthAnnotator(Annotator):
                 maps += [made] if made else []
         if not maps:
             return Absent("no parallax")
-        valid, spread = self._confirmed(maps, views, camera)
-        if not valid.any():
+        valid, spread = self._confirmed(maps, camera)
+        kept = valid.mean(axis=(1, 2)) >= self.config.least_coverage
+        if not kept.any():
             return Absent("no two maps agree")
+        maps, valid = [one for one, keep in zip(maps, kept, strict=True) if keep], valid[kept]
         agreement = [
             float(one.swept.agreement[seen].mean()) if seen.any() else 0.0
             for one, seen in zip(maps, valid, strict=True)
@@ -147,8 +151,8 @@ class DepthAnnotator(Annotator):
         )
         return _Map(frame, views[frame], swept)
 
-    def _confirmed(self, maps: list[_Map], views: list[View], camera: Camera) -> tuple[np.ndarray, float]:
-        """(N, h, w) bool: trusted, and another map puts the point at the same depth; and the usual difference."""
+    def _confirmed(self, maps: list[_Map], camera: Camera) -> tuple[np.ndarray, float]:
+        """(N, h, w) bool: trusted, and another map puts the point at the same depth; and how far they differ."""
         valid, differences = [], []
         for one in maps:
             best = np.full(one.swept.z.shape, np.inf, np.float32)
@@ -160,7 +164,7 @@ class DepthAnnotator(Annotator):
             valid.append(seen)
             differences.append(best[seen])
         pooled = np.concatenate(differences)
-        return np.stack(valid), float(np.median(pooled)) if len(pooled) else 0.0
+        return np.stack(valid), float(np.quantile(pooled, 0.9)) if len(pooled) else 0.0
 
 
 def map_frames(frames: int, every: int, most: int) -> list[int]:
