@@ -10,7 +10,19 @@ import numpy as np
 from worldloom.catalogs.clip import Clip
 from worldloom.report.pictures import FrameStore, data_uri, film_strip, jpeg, spread
 
-ORDER = ("shots", "quality", "pose", "actions", "subjects", "events", "depth", "revisits", "hands", "captions")
+ORDER = (
+    "ingest",
+    "shots",
+    "quality",
+    "pose",
+    "actions",
+    "subjects",
+    "events",
+    "depth",
+    "revisits",
+    "hands",
+    "captions",
+)
 """Annotations in the order in which a reader expects them; others follow by name."""
 
 STRIP_FRAMES = 4

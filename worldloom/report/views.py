@@ -64,13 +64,16 @@ def action_picture(entry: ClipEntry) -> Drawn:
 
 def timeline_picture(entry: ClipEntry, store: FrameStore) -> Drawn:
     """Exits and entries of a clip."""
-    from worldloom.report.timeline import event_timeline
+    from worldloom.report.timeline import event_timeline, shown_subjects
 
     title = entry.title or name_of(entry.clip)
     truth = entry.truth if entry.truth is not None and entry.truth.subjects is not None else None
     if entry.clip.subjects is None and truth is None:
         return Drawn(title, reason=why_missing(entry.clip, "subjects", "events"))
-    return Drawn.of(event_timeline(entry.clip, truth, store), title, alt=f"exits and entries of {title} over time")
+    drawn = event_timeline(entry.clip, truth, store)
+    found, shown = len(entry.clip.subjects or ()), len(shown_subjects(entry.clip))
+    says = f"{shown} of {found} subjects found, those with most events" if shown < found else ""
+    return Drawn.of(drawn, title, says, alt=f"exits and entries of {title} over time")
 
 
 def depth_picture(entry: ClipEntry, store: FrameStore) -> Drawn:
