@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -237,3 +242,54 @@ def test_the_console_script_is_this_command_line():
     (script,) = entry_points(group="console_scripts", name="worldloom")
     assert script.load() is main
     assert sys.modules["worldloom.cli"].main is main
+
+
+WAITING_ANNOTATOR = '''
+import time
+from pathlib import Path
+from worldloom.annotators.annotator import Annotator, Given
+from worldloom.catalogs.config import Strict
+
+
+class Config(Strict):
+    go: str
+
+
+class Waiting(Annotator):
+    """Answers once a file is there."""
+
+    name, version, method, gives = "waiting", "1", "test", "quality"
+    Config = Config
+
+    def annotate(self, clip, scratch):
+        while not Path(self.config.go).exists():
+            time.sleep(0.05)
+        return Given({"waited": 1.0})
+'''
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_is_130_and_the_same_command_resumes(tmp_path):
+    from worldloom.catalogs.video import encode_frames
+
+    (tmp_path / "videos").mkdir()
+    frames = (np.full((48, 64, 3), 8 * i, np.uint8) for i in range(16))
+    encode_frames(tmp_path / "videos" / "a.mp4", frames, Fraction(8))
+    (tmp_path / "waiting_annotator.py").write_text(WAITING_ANNOTATOR)
+    entry = {"waiting_annotator:Waiting": {"go": str(tmp_path / "go")}}
+    job = job_file(tmp_path, annotate=[entry], execution={"workers": 1})
+    command = [sys.executable, "-m", "worldloom.cli", "run", str(job)]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert first.stdout.readline().startswith("ingest: 1 in "), "annotate has begun, and waits"
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=120)
+    assert first.returncode == 130, said
+    assert "interrupted; the same command resumes" in said
+
+    (tmp_path / "go").touch()
+    second = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert second.returncode == 0, second.stderr
+    assert not second.stdout.startswith("ingest: "), "what was finished is not done again"
+    assert "manifest 1 (committed)" in second.stdout

@@ -27,8 +27,7 @@ SEED = 0
 DOES = {
     "ingest": "Render the worlds and ingest their videos",
     "annotate": "Find cameras by structure from motion, then actions, subjects, exits and entries, depth, revisits",
-    "compose": "Choose clips and derive loops that walk there and back",
-    "pack": "Pack shards and commit the dataset",
+    "pack": "Choose clips, derive loops that walk there and back, pack shards, commit the dataset",
     "verify": "Check every member of every shard",
     "score": "Score every label against the renderer's truth",
     "report": "Draw the report",
@@ -235,6 +234,8 @@ def _draw(diary: Diary, summary: RunSummary, card: Scorecard) -> Path:
 
 
 def _say_what_came_out(summary: RunSummary, card: Scorecard) -> None:
+    for note in summary.notes:
+        console.say(note)
     for tally in summary.tables:
         lost = {**tally.absent, **tally.dropped, **tally.failed}
         if lost:
