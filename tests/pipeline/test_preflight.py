@@ -30,6 +30,6 @@ def test_a_pool_that_takes_every_cpu_would_starve_its_input() -> None:
     with pytest.raises(UsageError, match="want 2 CPUs at least, there are 1"):
         check_capacity([Demand("pose", 1, 0, 100)], [Node(1, 0, 8000)])
     two = [Demand("pose", 1, 0, 100), Demand("depth", 1, 0, 100)]
-    with pytest.raises(UsageError, match="pose, depth .* want 3 CPUs"):
+    with pytest.raises(UsageError, match=r"pose, depth .* want 3 CPUs"):
         check_capacity(two, [Node(2, 0, 8000)])
     check_capacity(two, [Node(3, 0, 8000)])

@@ -20,7 +20,7 @@ from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.funnel import RunSummary, Tally
 from worldloom.pipeline.known import annotate_tallies, fill_answers, ingest_tally, known_clips
-from worldloom.pipeline.ledger import Ledger, read_payload
+from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import unpack_parcel
 
 STATE = "state.json"

@@ -65,7 +65,7 @@ def test_conditions_drop_under_their_own_reason_and_the_first_counts() -> None:
 
 def test_conditions_are_checked_before_anything_runs() -> None:
     check_conditions(Compose(where="quality.anything > 0 and mine.figure < 3 and source.kind = 'folder'"), ["mine"])
-    with pytest.raises(UsageError, match="no clip has 'posse'.*did you mean 'pose'"):
+    with pytest.raises(UsageError, match=r"no clip has 'posse'.*did you mean 'pose'"):
         check_conditions(Compose(where="posse.confidence > 0"), [])
     with pytest.raises(UsageError, match="no valid condition"):
         check_conditions(Compose(where="quality.sharpness > 0)) --"), [])
@@ -119,7 +119,5 @@ def test_clips_of_one_video_stay_on_one_side() -> None:
     counts = Counter(next(iter(side)) for side in sides.values())
     assert 15 < counts["test"] < 45
     by_clip = Compose(split=Split(by="clip", test=0.3))
-    assert any(
-        split_of(clips[number], by_clip) != split_of(clips[number + 1], by_clip) for number in range(0, 400, 4)
-    )
+    assert any(split_of(clips[number], by_clip) != split_of(clips[number + 1], by_clip) for number in range(0, 400, 4))
     assert {split_of(one, Compose()) for one in clips} == {"train"}

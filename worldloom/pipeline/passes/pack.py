@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from worldloom.catalogs.card import write_card
 from worldloom.catalogs.catalog import write_catalog
 from worldloom.catalogs.config import digest
-from worldloom.catalogs.manifest import FileEntry, Manifest, ShardEntry, commit, latest_or_none
+from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest_or_none
 from worldloom.pipeline.engine import Stage
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.ledger import Entry, read_payload, wanted_rows
@@ -20,7 +21,7 @@ from worldloom.pipeline.passes.compose import Chosen
 from worldloom.pipeline.passes.work import Work, entry_of
 
 PACK_VERSION = "1"
-"""Changes whenever the same clips and annotations make other shards."""
+"""Changes whenever the same clips and annotations make other shards or other catalog rows."""
 
 DEADLINE_S = 7200.0
 """Wall-clock limit per shard (default ours); what takes time is encoding derived clips."""
@@ -223,27 +224,25 @@ def _row(sample: Chosen) -> dict[str, Any]:
 
 
 def _commit(work: Work, entries: Sequence[Entry], packed: Packed) -> None:
-    """Catalog, manifest, card; nothing where the latest manifest names the same files."""
+    """Catalog, manifest, card; nothing where the latest manifest names the same shards."""
     dataset = work.layout.dataset
+    shards = tuple(sorted((ShardEntry(**entry.facts) for entry in entries), key=lambda shard: shard.path))
+    before = latest_or_none(dataset)
+    if before is not None and before.shards == shards:
+        if not (dataset / "README.md").is_file():  # killed between the commit and the card
+            write_card(dataset)
+        return
     rows: list[dict[str, Any]] = []
     for entry in entries:
         rows += json.loads(unpack_parcel(read_payload(work.layout.out, entry.part, entry.row))["rows.json"])
-    catalog = write_catalog(dataset, rows)
-    manifest = _manifest(work.job.name, entries, catalog, latest_or_none(dataset))
-    if manifest is None:
-        return
-    commit(dataset, manifest)
-    packed.manifest, packed.committed = manifest.number, True
-
-
-def _manifest(name: str, entries: Sequence[Entry], catalog: FileEntry, before: Manifest | None) -> Manifest | None:
-    shards = sorted((ShardEntry(**entry.facts) for entry in entries), key=lambda shard: shard.path)
     manifest = Manifest(
         number=before.number + 1 if before else 1,
         parent=before.number if before else None,
-        name=name,
+        name=work.job.name,
         samples=sum(shard.samples for shard in shards),
-        shards=tuple(shards),
-        catalog=catalog,
+        shards=shards,
+        catalog=write_catalog(dataset, rows),
     )
-    return None if manifest.same_contents(before) else manifest
+    commit(dataset, manifest)
+    write_card(dataset)
+    packed.manifest, packed.committed = manifest.number, True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,12 +48,12 @@ class WorldsSource(Source):
         Raises:
             UsageError: neither or both of `count` and `plans`, or a plan that is none.
         """
-        from worldloom.synth.plan import WorldPlan, plan_worlds
+        from worldloom.synth.plan import WorldPlan
 
         if (self.count is None) == (self.plans is None):
             raise UsageError("worlds: give one of count and plans")
         if self.plans is None:
-            return plan_worlds(self.count or 0, seed=self.seed, **self.settings)
+            return _planned(self.count or 0, self.seed, json.dumps(self.settings))
         rows = read_yaml(self.plans).get("worlds")
         if not isinstance(rows, list):
             raise UsageError(f"{self.plans}: the key 'worlds' with a list of plans is missing")
@@ -61,7 +63,7 @@ class WorldsSource(Source):
 
     def items(self) -> Iterator[SourceItem]:
         """One item per plan."""
-        from worldloom.synth.clips import VERSION
+        from worldloom.synth.render import VERSION
 
         source = self.model_dump(mode="json")
         for plan in self.worlds():
@@ -91,7 +93,15 @@ class WorldsSource(Source):
 
     def render(self, item: SourceItem, video: Path) -> Clip:
         """Render the world of the item into `video`; the clip holds everything that is true of it."""
-        from worldloom.synth.clips import render_world
         from worldloom.synth.plan import WorldPlan
+        from worldloom.synth.render import render_world
 
         return render_world(WorldPlan.model_validate(item.plan), video)
+
+
+@cache
+def _planned(count: int, seed: int, settings: str) -> list[WorldPlan]:
+    """Plans are asked for several times in a run, and finding free ways through a world takes a second."""
+    from worldloom.synth.plan import plan_worlds
+
+    return plan_worlds(count, seed=seed, **json.loads(settings))

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.real_data import real_data
+from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.pipeline.sources.folder import FolderSource
+from worldloom.pipeline.sources.hydra import HydraSource
+from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
+from worldloom.pipeline.sources.worlds import WorldsSource
+
+
+def test_a_folder_lists_every_file_once_in_order(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mp4", "deep/c.mp4", "deep/.hidden.mp4", ".git/d.mp4", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    source = FolderSource(kind="folder", path=tmp_path)
+    assert [item.uri for item in source.items()] == ["a.mp4", "b.mp4", "notes.txt", "deep/c.mp4"]
+    flat = FolderSource(kind="folder", path=tmp_path, recursive=False)
+    assert [item.uri for item in flat.items()] == ["a.mp4", "b.mp4", "notes.txt"]
+    assert len({item.id for item in source.items()}) == 4
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "a.mp4").write_text("a")
+    (tmp_path / "in" / "b.mp4").write_text("b")
+    (tmp_path / "in" / "out.mp4").symlink_to(tmp_path / "secret" / "a.mp4")
+    (tmp_path / "in" / "folder").symlink_to(tmp_path / "secret")
+    (tmp_path / "in" / "inside.mp4").symlink_to(tmp_path / "in" / "b.mp4")
+    source = FolderSource(kind="folder", path=tmp_path / "in")
+    assert [item.uri for item in source.items()] == ["b.mp4", "inside.mp4"]
+
+
+def test_a_fingerprint_follows_the_files_and_what_is_said_about_them(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("a")
+
+    def fingerprint(licence: str = "") -> str:
+        return next(iter(FolderSource(kind="folder", path=tmp_path, licence=licence).items())).fingerprint()
+
+    before = fingerprint()
+    assert fingerprint() == before
+    assert fingerprint("CC0-1.0") != before
+    os.utime(tmp_path / "a.mp4", (0, 0))
+    assert fingerprint() != before
+
+
+def test_where_a_folder_lies_is_part_of_a_rows_name_and_its_licence_is_not(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").write_text("a")
+
+    def row(name: str, licence: str = "") -> str:
+        return next(iter(FolderSource(kind="folder", path=tmp_path / name, licence=licence).items())).id
+
+    assert row("one") != row("two")
+    assert row("one") == row("one", "CC0-1.0")
+
+
+def test_poses_without_a_video_and_a_video_without_poses_are_rows(tmp_path: Path) -> None:
+    for name in ("poses/a.txt", "poses/b.txt", "videos/deep/b.mp4", "videos/c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    source = RealEstate10KSource(kind="realestate10k", poses=tmp_path / "poses", videos=tmp_path / "videos")
+    found = {item.uri: item for item in source.items()}
+    assert list(found) == ["a.txt", "deep/b.mp4", "c.mp4"]
+    assert found["a.txt"].problem == ("no_video", "there is no video a.mp4 in videos")
+    assert found["c.mp4"].problem == ("no_poses", "there is no c.txt in poses")
+    assert found["deep/b.mp4"].problem is None
+    assert found["deep/b.mp4"].sidecars == (str(tmp_path / "poses" / "b.txt"),)
+
+
+def test_cameras_of_the_real_files(tmp_path: Path) -> None:
+    source = RealEstate10KSource(
+        kind="realestate10k", poses=real_data("re10k", "pose_files"), videos=real_data("re10k", "videos")
+    )
+    items = list(source.items())
+    assert len(items) == 6 and all(item.problem is None for item in items)
+    assert len(source.trajectory(items[0]).c2w) == 16
+    unreal = HydraSource(kind="hydra", path=real_data("ue5_hydra"))
+    items = list(unreal.items())
+    assert [item.uri for item in items] == ["1.mp4", "2.mp4"]
+    assert items[1].caption.startswith("The video features a female character")
+    assert len(unreal.trajectory(items[0]).c2w) == 77
+
+
+def test_unreal_clips_without_their_other_half_are_rows(tmp_path: Path) -> None:
+    for name in ("1.mp4", "cam1.json", "2.mp4", "cam10.json", "other.mp4"):
+        (tmp_path / name).write_text("{}")
+    source = HydraSource(kind="hydra", path=tmp_path)
+    found = {item.uri: item for item in source.items()}
+    assert list(found) == ["1.mp4", "2.mp4", "cam10.json", "other.mp4"]
+    assert [item.problem[0] if item.problem else "" for item in found.values()] == [
+        "", "no_poses", "no_video", "not_recognised",
+    ]  # fmt: skip
+    assert found["1.mp4"].caption == ""
+    with pytest.raises(BadInput):
+        source.trajectory(found["1.mp4"])
+
+
+def test_worlds_are_planned_the_same_way_every_time() -> None:
+    def rows(**values: object) -> list[tuple[str, str]]:
+        source = WorldsSource.model_validate({"kind": "worlds", **values})
+        return [(item.id, item.fingerprint()) for item in source.items()]
+
+    four = rows(count=4, seed=3)
+    assert len({name for name, _ in four}) == 4
+    assert rows(count=4, seed=3) == four
+    assert rows(count=4, seed=4) != four
+
+
+@pytest.mark.parametrize(
+    ("values", "job", "message"),
+    [
+        ({"count": 1}, {"fps": 15.0}, "rendered at .* frames/s and ingest.fps asks for 15"),
+        ({"count": 1}, {"height": 100}, "pixels high and ingest.height allows 100"),
+        ({"count": 1}, {"max_seconds": 1.0}, "lasts .* and ingest.max_seconds allows 1"),
+        ({}, {}, "give one of count and plans"),
+        ({"plans": "nowhere.yaml"}, {}, "no such file"),
+    ],
+)
+def test_worlds_that_do_not_fit_the_job_are_refused(
+    values: dict[str, object], job: dict[str, float], message: str
+) -> None:
+    source = WorldsSource.model_validate({"kind": "worlds", **values})
+    with pytest.raises(UsageError, match=message):
+        source.check("sources.0", **{"fps": None, "height": None, "max_seconds": 60.0, **job})  # type: ignore[arg-type]
