@@ -19,7 +19,7 @@ def wanted(*items: str) -> object:
 
 def test_what_was_written_is_found_again(tmp_path: Path) -> None:
     with Ledger(tmp_path, writable=True) as ledger:
-        ledger.append(entry("a", payload=b"result of a", facts={"pose": {"scale": "metric"}}, seconds=2.0))
+        ledger.append(entry("a", payload=b"result of a", told='{"pose": {"scale": "metric"}}', seconds=2.0))
         ledger.append(entry("b", "failed", reason="timeout", error="took too long", attempts=2))
     found = Ledger(tmp_path).entries(wanted("a", "b", "c"))  # type: ignore[arg-type]
     assert set(found) == {("a", "pose"), ("b", "pose")}

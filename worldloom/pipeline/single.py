@@ -63,7 +63,7 @@ def clips_of_video(path: Path, scratch: Path, height: int) -> list[Clip]:
     answer = ingest_video({"item": vars(item), "ingest": rules.model_dump(mode="json"), "out": str(scratch)})
     members = unpack_parcel(answer["payload"])
     clips = []
-    for key in answer["facts"]["clips"]:
+    for key in (about["key"] for about in answer["facts"]["clips"]):
         mine = {name.removeprefix(f"{key}/"): data for name, data in members.items() if name.startswith(f"{key}/")}
         clip = members_to_clip(key, mine)
         clip.video = Layout(scratch).video(key)

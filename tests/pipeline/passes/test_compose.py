@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -24,7 +25,7 @@ def clip(number: int, *, video: int | None = None, frames: int = 20, **answers: 
             known.answers[name] = Entry(key, name, "r", "s", answer, reason="because")
         else:
             who = {"status": "ok", "confidence": answer.pop("confidence", 1.0)}
-            known.answers[name] = Entry(key, name, "r", "s", "ok", facts={name: {**who, **answer}})
+            known.answers[name] = Entry(key, name, "r", "s", "ok", told=json.dumps({name: {**who, **answer}}))
     return known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,5 +69,7 @@ class Work:
 
 def entry_of(result: dict[str, Any], *, item: str, operation: str, recipe: str, source: str, payload: bytes) -> Entry:
     """The ledger row of a supervisor's result."""
-    names = ("status", "reason", "error", "digest", "seconds", "attempts", "host", "facts", "bytes")
-    return Entry(item, operation, recipe, source, payload=payload, **{name: result[name] for name in names})
+    names = ("status", "reason", "error", "digest", "seconds", "attempts", "host", "bytes")
+    told = json.dumps(result["facts"], sort_keys=True)
+    values = {name: result[name] for name in names}
+    return Entry(item, operation, recipe, source, payload=payload, told=told, **values)
