@@ -49,8 +49,8 @@ def scorecard(
             _show(found)
             found.save(out / name)
             console.say(f"wrote {out / name}")
-    if accept and card is not None:
-        accept_rows(card.rows, command)
+    if accept:
+        accept_rows([row for found in (card, on_real) if found is not None for row in found.rows])
     console.following("worldloom demo" if card is None else "worldloom run FOLDER")
     missed = [row for row in (card.rows if card else []) if row.verdict == "missed"]
     if missed:
@@ -65,11 +65,12 @@ def _real_command(place: Path) -> str:
 
 def _show(card: Scorecard) -> None:
     console.table(
-        ["annotator", "measure", "value", "quartiles", "target", "verdict", "n", "accepted"],
+        ["annotator", "measure", "scored on", "value", "quartiles", "target", "verdict", "n", "accepted"],
         [
             [
                 row.annotator,
                 row.measure,
+                row.truth,
                 "-" if row.value is None else f"{row.value:.4g} {row.unit}".strip(),
                 "" if row.quartiles is None else f"{row.quartiles[0]:.3g} .. {row.quartiles[1]:.3g}",
                 row.target,

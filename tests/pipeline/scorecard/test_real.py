@@ -4,57 +4,65 @@ import numpy as np
 import pytest
 
 from tests.real_data import real_data
-from worldloom.catalogs.clip import same_value
+from worldloom.catalogs.cameras import project, unproject
 from worldloom.catalogs.errors import UsageError
-from worldloom.pipeline.scorecard.real import (
+from worldloom.pipeline.scorecard.real import real_tasks
+from worldloom.pipeline.scorecard.references import (
     KITCHEN_DEPTH_FOCAL_PX,
     KITCHEN_FOCAL_PX,
-    READERS,
-    _seen_by_colour,
-    as_clip,
-    real_tasks,
+    read_sequence,
+    seen_by_colour,
+    sequences,
 )
 
 
-@pytest.mark.parametrize(("name", "frames", "maps"), [("walk_hololens_a", 45, 15), ("static_redkitchen", 110, 28)])
-def test_a_sequence_is_read_whole(name, frames, maps):
-    reference = READERS[name](real_data(name))
-    assert len(reference.pictures) == len(reference.c2w) == frames
-    np.testing.assert_allclose(np.linalg.det(reference.c2w[:, :3, :3]), 1, atol=1e-3)
-    assert len(reference.depth) == maps
-    assert 0.3 < np.nanmedian(reference.depth.z) < 10
+@pytest.mark.parametrize(
+    ("name", "frames", "size", "maps", "scale"),
+    [
+        ("walk_hololens_a/K.txt", 45, (540, 360), 15, "metric"),
+        ("static_redkitchen/frame-000000.color.jpg", 110, (640, 480), 28, "metric"),
+        ("ue5_hydra/1.mp4", 77, (832, 480), 0, "metric"),
+        ("re10k/videos/0c9b371cc6225682.mp4", 16, (384, 256), 0, "relative"),
+    ],
+)
+def test_a_sequence_becomes_a_clip_with_its_reference(name, frames, size, maps, scale, tmp_path):
+    clip = read_sequence(real_data(name).parents[len(name.split("/")) - 1], name, tmp_path / "clip.mp4")
+    assert (clip.frames, (clip.width, clip.height), clip.camera.scale) == (frames, size, scale)
+    np.testing.assert_allclose(np.linalg.det(clip.camera.c2w[:, :3, :3]), 1, atol=1e-3)
+    with clip.open_frames() as pictures:
+        assert len(pictures) == frames
+    assert (0 if clip.depth is None else len(clip.depth)) == maps
+    if maps:
+        assert 0.3 < np.nanmedian(clip.depth.z) < 10
 
 
-def test_depth_and_poses_of_the_walk_agree():
+def test_every_sequence_of_the_real_data_is_found():
+    place = real_data("re10k").parent
+    folders = [name.split("/")[0] for name in sequences(place)]
+    assert {folder: folders.count(folder) for folder in folders} == {
+        "walk_hololens_a": 1, "static_redkitchen": 1, "ue5_hydra": 2, "re10k": 6,
+    }  # fmt: skip
+
+
+def test_depth_and_poses_of_the_walk_agree(tmp_path):
     """Points of one map land, through the poses, where the next map sees them: K, poses and depth fit together."""
-    from worldloom.catalogs.cameras import project, unproject
-
-    reference = READERS["walk_hololens_a"](real_data("walk_hololens_a"))
-    first, second = reference.depth.frames[4], reference.depth.frames[5]
-    v, u = np.nonzero(reference.depth.valid[4])
-    uv = np.stack([u + 0.5, v + 0.5], -1)
-    points = unproject(uv, reference.depth.z[4][v, u], reference.c2w[first], reference.intrinsics)
-    seen, z = project(points, reference.c2w[second], reference.intrinsics)
+    place = real_data("walk_hololens_a").parent
+    clip = read_sequence(place, "walk_hololens_a/K.txt", tmp_path / "clip.mp4")
+    first, second = clip.depth.frames[4], clip.depth.frames[5]
+    v, u = np.nonzero(clip.depth.valid[4])
+    uv, k = np.stack([u + 0.5, v + 0.5], -1), clip.camera.intrinsics[0]
+    points = unproject(uv, clip.depth.z[4][v, u], clip.camera.c2w[first], k)
+    seen, z = project(points, clip.camera.c2w[second], k)
     column, row = np.floor(seen).astype(int).T
     inside = (z > 0) & (column >= 0) & (column < 540) & (row >= 0) & (row < 360)
-    there = reference.depth.z[5][row[inside], column[inside]]
-    error = np.abs(there - z[inside]) / z[inside]
-    assert np.nanmedian(error) < 0.03
-
-
-def test_a_sequence_becomes_a_clip_with_its_reference(tmp_path):
-    reference = READERS["walk_hololens_a"](real_data("walk_hololens_a"))
-    clip = as_clip("walk_hololens_a", reference, tmp_path / "clip.mp4")
-    assert (clip.frames, clip.width, clip.height) == (45, 540, 360)
-    assert same_value(clip.camera.c2w, reference.c2w)
-    with clip.open_frames() as frames:
-        assert len(frames) == 45
+    there = clip.depth.z[5][row[inside], column[inside]]
+    assert np.nanmedian(np.abs(there - z[inside]) / z[inside]) < 0.03
 
 
 def test_the_depth_camera_is_mapped_to_the_colour_camera():
     z = np.zeros((480, 640))
     z[240:, 320:] = 2.0
-    mapped = _seen_by_colour(z)
+    mapped = seen_by_colour(z)
     assert mapped[239, 319] == 0
     assert mapped[241, 321] == 2.0
     assert mapped[479, 639] == 0, "the depth camera sees less: beyond its border nothing is known"

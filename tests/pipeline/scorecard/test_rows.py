@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from worldloom.pipeline.scorecard.rows import Target, accept, accepted_figures, rows_from
+from worldloom.pipeline.scorecard.rows import Target, accept, accepted_figures, rows_from, with_accepted
 from worldloom.pipeline.scorecard.suite import unscored
 
 MOVES = [0] * 6 + [1] * 8 + [3] * 8 + [9]
@@ -124,12 +124,18 @@ def test_targets_are_inclusive_and_no_value_misses_them(target, value, verdict):
     assert target.verdict(value) == verdict
 
 
-def test_accepted_figures_come_back(tmp_path):
+def test_accepted_figures_come_back_and_keep_those_of_other_rows(tmp_path):
     rows = rows_from([facts(), unscored("dead")], "worldloom scorecard")
     path = tmp_path / "accepted.json"
     assert accepted_figures(path) == {}
-    accept(rows, "worldloom scorecard", path)
+    accept(rows[:3], path)
+    accept(rows[2:], path)
     assert accepted_figures(path) == {row.key: row.value for row in rows if row.value is not None}
+    assert all(row.accepted == row.value for row in with_accepted(rows, path))
+
+
+def test_rows_without_targets_have_no_verdict():
+    assert {row.verdict for row in rows_from([facts()], "c", truth="a kitchen", targets=False)} == {"none"}
 
 
 def test_rows_are_json():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,18 +91,21 @@ class Row:
         return asdict(self)
 
 
-def rows_from(clips: Sequence[Facts], command: str, *, truth: str = "rendered worlds") -> list[Row]:
+def rows_from(
+    clips: Sequence[Facts], command: str, *, truth: str = "rendered worlds", targets: bool = True
+) -> list[Row]:
     """Every row that the facts allow.
 
     Args:
         clips: facts of `score_clip`, plus `seconds` (per operation) and `rendered_fps` where timed.
         command: what reproduces the figures.
         truth: what the clips are.
+        targets: whether the figures are held to their targets.
     """
-    accepted = accepted_figures() if truth == "rendered worlds" else {}
 
     def row(key: str, measure: str, value: float | None, target: Target | None = None, **more: Any) -> Row:
         value = None if value is None or not math.isfinite(value) else round(float(value), 6)
+        target = target if targets else None
         return Row(
             key=key,
             annotator=key.split(".")[0],
@@ -112,7 +115,6 @@ def rows_from(clips: Sequence[Facts], command: str, *, truth: str = "rendered wo
             target=str(target) if target else "",
             verdict=target.verdict(value) if target else "none",
             command=command,
-            accepted=accepted.get(key),
             **more,
         )
 
@@ -248,6 +250,12 @@ def _time_rows(clips: Sequence[Facts], row: MakeRow) -> Iterator[Row]:
             )  # fmt: skip
 
 
+def with_accepted(rows: Iterable[Row], path: Path = ACCEPTED) -> list[Row]:
+    """The rows with their last accepted figures beside them."""
+    figures = accepted_figures(path)
+    return [replace(row, accepted=figures.get(row.key)) for row in rows]
+
+
 def accepted_figures(path: Path = ACCEPTED) -> dict[str, float]:
     """The last accepted figures by row key; none where no file was written yet."""
     if not path.is_file():
@@ -255,10 +263,10 @@ def accepted_figures(path: Path = ACCEPTED) -> dict[str, float]:
     return {key: float(value) for key, value in json.loads(path.read_text(encoding="utf-8"))["figures"].items()}
 
 
-def accept(rows: Sequence[Row], command: str, path: Path = ACCEPTED) -> None:
-    """Write the figures of `rows` as accepted."""
-    figures = {row.key: row.value for row in rows if row.value is not None}
-    path.write_text(json.dumps({"command": command, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+def accept(rows: Sequence[Row], path: Path = ACCEPTED) -> None:
+    """Write the figures of `rows` as accepted, beside those of rows that are not among them."""
+    figures = accepted_figures(path) | {row.key: row.value for row in rows if row.value is not None}
+    path.write_text(json.dumps({"figures": dict(sorted(figures.items()))}, indent=2) + "\n", encoding="utf-8")
 
 
 def _actions(labels: Mapping[str, list[int]]) -> Actions:
@@ -276,7 +284,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float] | None:
-    if not len(values):
+    if len(values) < 2:
         return None
     low, high = np.percentile(values, [25, 75])
     return round(float(low), 6), round(float(high), 6)

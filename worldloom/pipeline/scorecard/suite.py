@@ -17,7 +17,7 @@ from worldloom.annotators.annotator import annotator_class
 from worldloom.catalogs.config import digest
 from worldloom.catalogs.sample import clip_to_members
 from worldloom.pipeline.progress import Progress
-from worldloom.pipeline.scorecard.rows import Row, rows_from
+from worldloom.pipeline.scorecard.rows import Row, rows_from, with_accepted
 from worldloom.pipeline.scorecard.worker import CHAIN
 
 VERSION = "1"
@@ -139,7 +139,7 @@ def run_worlds(
     tasks = world_tasks(clips, seed)
     facts, failures = score(tasks, out, workers=workers, progress=progress, stage="worlds")
     rows = rows_from([*facts, *map(unscored, failures)], command)
-    return Scorecard(rows, facts, failures, command, machine())
+    return Scorecard(with_accepted(rows), facts, failures, command, machine())
 
 
 def score_run(run: Path, *, workers: int = 2, progress: Progress | None = None, command: str = "") -> Scorecard:
