@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -15,7 +16,7 @@ from worldloom.catalogs.decode import cfr_index, decode_source
 from worldloom.catalogs.encode import Encoder, conforms, encode_frames
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.probe import VideoLimits, probe, sniff
-from worldloom.catalogs.video import Frames
+from worldloom.catalogs.video import Frames, reencode
 
 BITS = 8
 
@@ -137,7 +138,7 @@ def test_a_repeated_pts_does_not_lose_count() -> None:
         late = frames[500]
         np.testing.assert_array_equal(frames[1], frames[0:2][1])
         np.testing.assert_array_equal(late, frames[500])
-    through = [rgb for _, rgb in zip(range(501), (rgb for _, rgb in decode_source(path)), strict=False)]
+    through = [rgb for _, rgb in zip(range(501), (rgb for _, rgb in decode_source(path, exact=False)), strict=False)]
     np.testing.assert_array_equal(late, through[500])
 
 
@@ -155,7 +156,7 @@ def test_decord_gives_the_same_pixels(video: Path) -> None:
 
 def test_decord_is_never_imported_unless_asked_for(video: Path) -> None:
     script = (
-        "import sys; from worldloom.catalogs.video import Frames, probe, decode_source\n"
+        "import sys; from worldloom.catalogs.video import Frames, reencode, probe, decode_source\n"
         f"with Frames({str(video)!r}) as frames: frames[3]\n"
         "assert 'decord' not in sys.modules and 'torch' not in sys.modules"
     )
@@ -188,6 +189,27 @@ def test_bytes_are_equal_from_run_to_run(tmp_path: Path, video: Path) -> None:
     assert again.read_bytes() == video.read_bytes()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="MALLOC_PERTURB_ is glibc's")
+def test_bytes_do_not_depend_on_what_lies_in_fresh_memory(tmp_path: Path) -> None:
+    """x264's mbtree reads memory that it never wrote: without this, one run in ten gives another file."""
+    script = (
+        "import hashlib, sys; import numpy as np; from fractions import Fraction\n"
+        "from pathlib import Path; from worldloom.catalogs.encode import encode_frames\n"
+        "rng = np.random.default_rng(0)\n"
+        "wall = rng.integers(0, 255, (40, 60, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)\n"
+        "noise = lambda: rng.integers(-20, 20, (258, 386, 3))\n"
+        "frames = [np.clip(wall[i:i + 258, 2 * i:2 * i + 386] + noise(), 0, 255).astype(np.uint8) for i in range(30)]\n"
+        "encode_frames(sys.argv[1], frames, Fraction(24))\n"
+        "print(hashlib.sha256(Path(sys.argv[1]).read_bytes()).hexdigest())"
+    )
+    digests = set()
+    for filling in ("0", "85", "170"):
+        environment = {**os.environ, "MALLOC_PERTURB_": filling, "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [sys.executable, "-c", script, str(tmp_path / "x.mp4")]
+        digests.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(digests) == 1
+
+
 @pytest.mark.parametrize("fps", [Fraction(30000, 1001), Fraction(16), Fraction(101828, 9673), Fraction(1, 2)])
 def test_the_rate_survives_exactly(tmp_path: Path, fps: Fraction) -> None:
     encode_frames(tmp_path / "x.mp4", (numbered(i) for i in range(40)), fps)
@@ -204,6 +226,50 @@ def test_colours_come_back(tmp_path: Path) -> None:
     with Frames(tmp_path / "x.mp4") as frames:
         found = frames[:].mean(axis=(1, 2))
     np.testing.assert_allclose(found, colours, atol=4)
+
+
+def photo(number: int = 0) -> np.ndarray:
+    """A smooth colourful picture."""
+    x, y = np.meshgrid(np.linspace(0, 3, 96), np.linspace(0, 2, 64))
+    waves = [np.sin(x * (2 + k) + y * (3 - k) + k + 0.1 * number) for k in range(3)]
+    return np.ascontiguousarray((np.stack(waves, -1) * 100 + 128).round().astype(np.uint8))
+
+
+def test_encoding_again_does_not_darken(tmp_path: Path) -> None:
+    """Fast rounding loses more than a level each time, chroma in the wrong place smears: a model could tell by it."""
+    original = [photo(i) for i in range(8)]
+    encode_frames(tmp_path / "0.mp4", original, Fraction(8), crf=1)
+    for generation in range(4):
+        source = decode_source(tmp_path / f"{generation}.mp4")
+        encode_frames(tmp_path / f"{generation + 1}.mp4", (rgb for _, rgb in source), Fraction(8), crf=1)
+    last = [rgb for _, rgb in decode_source(tmp_path / "4.mp4")]
+    difference = np.stack(last).astype(float) - original
+    assert np.abs(difference.mean(axis=(0, 1, 2))).max() < 0.5
+    assert np.abs(difference).mean() < 1.0
+
+
+def test_derived_clips_keep_the_colours_of_their_parent(tmp_path: Path) -> None:
+    encode_frames(tmp_path / "0.mp4", [photo(i) for i in range(40)], Fraction(8), crf=1)
+    index = [*range(40), *range(38, -1, -1), 5, 5]
+    assert reencode(tmp_path / "0.mp4", index, tmp_path / "1.mp4", Fraction(8), crf=1) == len(index)
+    assert conforms(tmp_path / "1.mp4")
+    with Frames(tmp_path / "0.mp4", index=index) as parent, Frames(tmp_path / "1.mp4") as derived:
+        difference = derived[:].astype(float) - parent[:]
+    assert abs(difference.mean()) < 0.05
+    assert np.abs(difference).max() < 12
+    again = reencode((tmp_path / "0.mp4").read_bytes(), index, tmp_path / "2.mp4", Fraction(8), crf=1)
+    assert again == len(index)
+    assert (tmp_path / "2.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
+
+
+def test_a_parent_with_other_colours_is_converted(tmp_path: Path) -> None:
+    parent = write_video(tmp_path / "0.mp4", rotation=90)  # not tagged, turned
+    assert reencode(parent, [3, 2, 1], tmp_path / "1.mp4", Fraction(10)) == 3
+    with Frames(parent, index=[3, 2, 1]) as before, Frames(tmp_path / "1.mp4") as after:
+        assert after[:].shape == before[:].shape
+        assert np.abs(after[:].astype(float) - before[:]).mean() < 4
+    with pytest.raises(BadInput, match="no frame"):
+        reencode(parent, [], tmp_path / "2.mp4", Fraction(10))
 
 
 def test_full_range_video_keeps_its_greys(tmp_path: Path) -> None:
@@ -370,11 +436,11 @@ def test_a_truncated_file_gives_what_it_holds_and_says_so(tmp_path: Path, video:
 
 
 def test_rotation_and_mirroring_are_applied(tmp_path: Path) -> None:
-    plain = next(iter(decode_source(write_video(tmp_path / "0.mov"))))[1]
+    plain = next(iter(decode_source(write_video(tmp_path / "0.mov"), exact=False)))[1]
     for degrees in (90, 180, -90):
         path = write_video(tmp_path / f"{degrees}.mov", rotation=degrees)
         info = probe(path)
-        turned = next(iter(decode_source(path)))[1]
+        turned = next(iter(decode_source(path, exact=False)))[1]
         assert info.rotation == degrees % 360
         assert turned.shape == (info.height, info.width, 3)
         np.testing.assert_array_equal(turned, np.rot90(plain, degrees // 90))
@@ -382,7 +448,7 @@ def test_rotation_and_mirroring_are_applied(tmp_path: Path) -> None:
             np.testing.assert_array_equal(frames[0], turned)
     path = write_video(tmp_path / "mirror.mov", rotation=0, hflip=True)
     assert probe(path).mirrored
-    np.testing.assert_array_equal(next(iter(decode_source(path)))[1], plain[:, ::-1])
+    np.testing.assert_array_equal(next(iter(decode_source(path, exact=False)))[1], plain[:, ::-1])
 
 
 # constant rate

@@ -13,16 +13,28 @@ import numpy as np
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.probe import VideoLimits, choose_stream, open_video, orientation
 
+_FLAGS = av.video.reformatter.Interpolation
+_EXACT = int(_FLAGS.BICUBIC | _FLAGS.ACCURATE_RND | _FLAGS.FULL_CHR_H_INT)
+
 
 class Converter:
-    """Turns decoded frames into upright (H, W, 3) uint8 RGB; matrix and range as the frame is tagged."""
+    """Turns decoded frames into upright (H, W, 3) uint8 RGB; matrix and range as the frame is tagged.
 
-    def __init__(self) -> None:
+    FFmpeg's fast conversion rounds down: pictures come out 1.0 to 1.4 levels darker (measured on photographs), which
+    annotators do not mind and decord shares. What is encoded again takes the exact one, which has no such bias: 51 dB
+    instead of 44 dB to the original, for 3 ms instead of 0.1 ms at 832x480.
+
+    Args:
+        exact: round to nearest, at full chroma resolution.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
         self._reformatter = av.video.reformatter.VideoReformatter()
+        self._how = _EXACT if exact else None
 
     def rgb(self, frame: Any) -> np.ndarray:
         """The picture of one decoded frame, in memory of its own."""
-        picture = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        picture = self._reformatter.reformat(frame, format="rgb24", interpolation=self._how, threads=1).to_ndarray()
         turns, mirrored = orientation(frame)
         if mirrored:
             picture = picture[:, ::-1]
@@ -40,11 +52,18 @@ class SourceFrames:
         error: what ended the video before its end; empty where nothing did.
     """
 
-    def __init__(self, path: Path | str | bytes, stream: int | None = None, limits: VideoLimits | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str | bytes,
+        stream: int | None = None,
+        limits: VideoLimits | None = None,
+        exact: bool = True,
+    ) -> None:
         self.frames = 0
         self.damaged = 0
         self.error = ""
         self._limits = limits or VideoLimits()
+        self._exact = exact
         self._where = None if isinstance(path, bytes) else Path(path)
         self._container = open_video(path, self._limits)
         try:
@@ -56,7 +75,7 @@ class SourceFrames:
         self.time_base: Fraction = self._stream.time_base
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        converter = Converter()
+        converter = Converter(self._exact)
         last: int | None = None
         shape: tuple[int, ...] | None = None
         with self._container:
@@ -97,7 +116,7 @@ class SourceFrames:
 
 
 def decode_source(
-    path: Path | str | bytes, stream: int | None = None, limits: VideoLimits | None = None
+    path: Path | str | bytes, stream: int | None = None, limits: VideoLimits | None = None, exact: bool = True
 ) -> SourceFrames:
     """Open a source for one pass: `for pts, rgb in (source := decode_source(path)): ...`, then `source.damaged`.
 
@@ -105,11 +124,12 @@ def decode_source(
         path: a local file, or its bytes.
         stream: index of the stream in the file (`VideoInfo.stream`); the best video stream where not given.
         limits: what it may claim.
+        exact: convert colours for encoding again; a pass that only looks is faster without.
 
     Raises:
         BadInput: as `probe`, apart from `no_frames` and `encrypted`: then there is simply nothing to iterate over.
     """
-    return SourceFrames(path, stream, limits)
+    return SourceFrames(path, stream, limits, exact)
 
 
 def cfr_index(pts_s: np.ndarray, fps: Fraction | float) -> np.ndarray:

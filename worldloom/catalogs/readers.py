@@ -69,10 +69,14 @@ class PyavReader:
         Raises:
             BadInput: `damaged`, naming the frame that does not decode.
         """
+        return map(self._converter.rgb, self.decoded(wanted))
+
+    def decoded(self, wanted: Sequence[int]) -> Iterator[Any]:
+        """The same frames as PyAV decodes them, colours untouched."""
         for target in wanted:
             if not self._reaches(target):
                 self._go_to(target)
-            yield self._converter.rgb(self._advance(target))
+            yield self._advance(target)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import overload
@@ -10,11 +11,11 @@ from typing import overload
 import numpy as np
 
 from worldloom.catalogs.config import nearest
-from worldloom.catalogs.decode import SourceFrames, cfr_index, decode_source
-from worldloom.catalogs.encode import Encoder, conforms, encode_frames
+from worldloom.catalogs.decode import Converter, SourceFrames, cfr_index, decode_source
+from worldloom.catalogs.encode import Encoder, conforms, encode_frames, has_stored_colours
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.probe import VideoInfo, VideoLimits, probe
-from worldloom.catalogs.readers import READERS, Reader
+from worldloom.catalogs.readers import READERS, PyavReader, Reader
 
 __all__ = [
     "Encoder",
@@ -27,6 +28,7 @@ __all__ = [
     "decode_source",
     "encode_frames",
     "probe",
+    "reencode",
 ]
 
 _BLOCK_FRAMES = 32
@@ -125,3 +127,49 @@ class Frames:
                 raise BadInput("damaged", f"the picture changes its size to {picture.shape[1]} x {picture.shape[0]}")
             out[targets] = picture
         return out
+
+
+def reencode(
+    video: Path | str | bytes,
+    index: np.ndarray | Sequence[int],
+    path: Path | str,
+    fps: Fraction,
+    crf: float = 18,
+    preset: str = "fast",
+) -> int:
+    """Write chosen frames of a stored video as a video of its own: a window, a reversal, a loop.
+
+    Colours are not converted on the way, so a derived clip is no darker than its parent (a model would learn to tell).
+
+    Args:
+        video: path or bytes of the parent.
+        index: (T,) which frames of it, in any order.
+        path: where the mp4 goes.
+        fps: exact constant rate.
+        crf: x264's quality.
+        preset: x264's trade of time for size.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        BadInput: the parent is damaged, or the index is empty (`no_frames`).
+    """
+    wanted = np.asarray(index, np.int64).reshape(-1)
+    reader = PyavReader(video if isinstance(video, bytes) else Path(video), VideoLimits())
+    exact = Converter(exact=True)
+    try:
+        with Encoder(path, *reader.size, Fraction(fps), crf, preset) as encoder:
+            for start in range(0, len(wanted), _BLOCK_FRAMES):
+                block = wanted[start : start + _BLOCK_FRAMES]
+                unique = np.unique(block).tolist()
+                frames = dict(zip(unique, reader.decoded(unique), strict=True))
+                for number in block.tolist():
+                    frame = frames[number]
+                    if has_stored_colours(frame):
+                        encoder.write_stored(frame)
+                    else:
+                        encoder.write(exact.rgb(frame))
+        return encoder.frames
+    finally:
+        reader.close()
