@@ -301,7 +301,7 @@ class _Video:
 
 
 def _survey(path: Path, info: VideoInfo, *, cut: bool) -> Survey:
-    source = decode_source(path, info.stream)
+    source = decode_source(path, info.stream, exact=False)
     pts: list[int] = []
 
     def pictures() -> Iterator[np.ndarray]:

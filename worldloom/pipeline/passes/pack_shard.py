@@ -14,7 +14,7 @@ from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import clip_to_members
 from worldloom.catalogs.shards import ShardInfo, write_shard
-from worldloom.catalogs.video import encode_frames
+from worldloom.catalogs.video import reencode
 from worldloom.pipeline.parcel import pack_parcel
 from worldloom.pipeline.workspace import Layout, load_clip, put_in_place
 
@@ -86,8 +86,7 @@ def _video(clip: Clip, scratch: Path, crf: int) -> bytes:
     if clip.frame_index is None:
         return clip.video.read_bytes()
     draft = scratch / f"{clip.key}.mp4"
-    with clip.open_frames() as frames:
-        written = encode_frames(draft, frames, clip.fps, crf)
+    written = reencode(clip.video, clip.frame_index, draft, clip.fps, crf)
     if written != clip.frames:
         raise BadInput("damaged", f"{written} of {clip.frames} frames came out of it", where=clip.video)
     data = draft.read_bytes()
