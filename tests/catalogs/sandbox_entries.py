@@ -121,3 +121,18 @@ def modules(names: list[str]) -> list[str | None]:
 
 def search_path() -> list[str]:
     return sys.path
+
+
+def look(path: str) -> tuple[str, int]:
+    """Probe, decode and open a video: how it ended, and how many frames came out."""
+    from worldloom.catalogs.video import Frames, decode_source, probe
+
+    try:
+        probe(path)
+        source = decode_source(path, exact=False)
+        count = sum(1 for _ in source)
+        with Frames(path) as frames:
+            frames[len(frames) // 2]
+    except BadInput as refusal:
+        return refusal.reason, 0
+    return "ok", count

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 
 from tests.real_data import real_data
+from worldloom.catalogs.containers import VideoLimits, sniff
 from worldloom.catalogs.decode import cfr_index, decode_source
 from worldloom.catalogs.encode import Encoder, conforms, encode_frames
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.probe import VideoLimits, probe, sniff
+from worldloom.catalogs.probe import probe
+from worldloom.catalogs.sandbox import Child, ChildDied, ChildMemory, ChildTimeout, Limits
 from worldloom.catalogs.video import Frames, reencode
 
 BITS = 8
@@ -156,7 +159,7 @@ def test_decord_gives_the_same_pixels(video: Path) -> None:
 
 def test_decord_is_never_imported_unless_asked_for(video: Path) -> None:
     script = (
-        "import sys; from worldloom.catalogs.video import Frames, reencode, probe, decode_source\n"
+        "import sys; from worldloom.catalogs.video import Frames, probe, decode_source\n"
         f"with Frames({str(video)!r}) as frames: frames[3]\n"
         "assert 'decord' not in sys.modules and 'torch' not in sys.modules"
     )
@@ -198,7 +201,7 @@ def test_bytes_do_not_depend_on_what_lies_in_fresh_memory(tmp_path: Path) -> Non
         "rng = np.random.default_rng(0)\n"
         "wall = rng.integers(0, 255, (40, 60, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)\n"
         "noise = lambda: rng.integers(-20, 20, (258, 386, 3))\n"
-        "frames = [np.clip(wall[i:i + 258, 2 * i:2 * i + 386] + noise(), 0, 255).astype(np.uint8) for i in range(30)]\n"
+        "frames = [np.clip(wall[i:i + 258, 2 * i:2 * i + 386] + noise(), 0, 255).astype(np.uint8) for i in range(16)]\n"
         "encode_frames(sys.argv[1], frames, Fraction(24))\n"
         "print(hashlib.sha256(Path(sys.argv[1]).read_bytes()).hexdigest())"
     )
@@ -361,7 +364,7 @@ def test_playlists_in_disguise_open_nothing(video: Path, name: str, text: str) -
 def test_ffmpeg_itself_refuses_what_the_magic_bytes_let_through(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = video.with_name("concat2.mp4")
     path.write_text("ffconcat version 1.0\nfile 'numbered.mp4'\n")
-    monkeypatch.setattr("worldloom.catalogs.probe.refuse_other_kinds", lambda head, where: None)
+    monkeypatch.setattr("worldloom.catalogs.containers.refuse_other_kinds", lambda head, where: None)
     with pytest.raises(BadInput) as refusal:
         probe(path)
     assert refusal.value.reason == "cannot_open"
@@ -449,6 +452,33 @@ def test_rotation_and_mirroring_are_applied(tmp_path: Path) -> None:
     path = write_video(tmp_path / "mirror.mov", rotation=0, hflip=True)
     assert probe(path).mirrored
     np.testing.assert_array_equal(next(iter(decode_source(path, exact=False)))[1], plain[:, ::-1])
+
+
+def test_mutated_files_end_in_an_answer(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flipped bytes, cuts and gaps: frames, or a refusal with a reason, or the death of the child alone."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    rng = np.random.default_rng(0)
+    whole = video.read_bytes()
+    answers: Counter[str] = Counter()
+    with Child("sandbox_entries:look", Limits(deadline_s=60, memory_mb=1024)) as child:
+        for number in range(80):
+            data = bytearray(whole)
+            if number % 4 == 0:
+                data = data[: int(rng.integers(1, len(data)))]
+            elif number % 4 == 1:
+                start, stop = sorted(rng.integers(0, len(data), 2))
+                del data[start:stop]
+            else:
+                for at in rng.integers(0, len(data) if number % 4 == 2 else 3000, 12):
+                    data[at] = int(rng.integers(256))
+            (tmp_path / "x.mp4").write_bytes(data)
+            try:
+                reason, _ = child.call(str(tmp_path / "x.mp4"))
+            except (ChildDied, ChildTimeout, ChildMemory) as failure:
+                reason = failure.reason
+            answers[reason] += 1
+    assert answers.total() == 80
+    assert {"ok", "cannot_open"} <= answers.keys()
 
 
 # constant rate

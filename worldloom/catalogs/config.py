@@ -109,7 +109,8 @@ def _model_at(kind: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel] 
     for part in place:
         if isinstance(part, int):
             continue
-        found = [model for one in current if part in one.model_fields for model in _models_in(one.model_fields[part].annotation)]
+        fields = [one.model_fields[part] for one in current if part in one.model_fields]
+        found = [model for field in fields for model in _models_in(field.annotation)]
         if not found:  # the tag of a discriminated union stands in the location as well
             tagged = [one for one in current if _tag_of(one) == part]
             found = tagged or current

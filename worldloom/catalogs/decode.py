@@ -10,8 +10,9 @@ from typing import Any
 import av
 import numpy as np
 
+from worldloom.catalogs.containers import VideoLimits, choose_stream, open_video
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.probe import VideoLimits, choose_stream, open_video, orientation
+from worldloom.catalogs.probe import orientation
 
 _FLAGS = av.video.reformatter.Interpolation
 _EXACT = int(_FLAGS.BICUBIC | _FLAGS.ACCURATE_RND | _FLAGS.FULL_CHR_H_INT)

@@ -17,8 +17,9 @@ import av
 import av.filter
 import numpy as np
 
+from worldloom.catalogs.containers import VideoLimits, open_video
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.probe import VideoLimits, open_video, orientation, probe
+from worldloom.catalogs.probe import orientation, probe
 
 _MAX_RATE_TERM = 1 << 24
 _BT709 = 1  # matrix, primaries and transfer have this number in ITU-T H.273

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
+from worldloom.catalogs.containers import VideoLimits, choose_stream, open_video, read_packets
 from worldloom.catalogs.decode import Converter
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.probe import VideoLimits, choose_stream, open_video, orientation, rate_of, read_packets
+from worldloom.catalogs.probe import orientation, rate_of
 
 
 class Reader(Protocol):

@@ -11,10 +11,11 @@ from typing import overload
 import numpy as np
 
 from worldloom.catalogs.config import nearest
+from worldloom.catalogs.containers import VideoLimits
 from worldloom.catalogs.decode import Converter, SourceFrames, cfr_index, decode_source
 from worldloom.catalogs.encode import Encoder, conforms, encode_frames, has_stored_colours
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.probe import VideoInfo, VideoLimits, probe
+from worldloom.catalogs.probe import VideoInfo, probe
 from worldloom.catalogs.readers import READERS, PyavReader, Reader
 
 __all__ = [
