@@ -117,26 +117,34 @@ class Engine:
         from ray.data import ActorPoolStrategy
 
         workers = min(self.execution.worker_count, len(rows))
-        blocks = len(rows) if len(rows) <= ROWS_PER_BLOCK_ABOVE else -(-len(rows) // 8)
-        dataset = ray.data.from_items([{"row": json.dumps(row)} for row in rows], override_num_blocks=blocks)
+        count = len(rows) if len(rows) <= ROWS_PER_BLOCK_ABOVE else -(-len(rows) // 8)
+        dataset = ray.data.from_items([{"row": json.dumps(row)} for row in rows], override_num_blocks=count)
         with warnings.catch_warnings():
             # It has no named parameter yet, and its default is without end.
             warnings.simplefilter("ignore")
             dataset = dataset.map(
                 _Actor,
                 fn_constructor_args=(stage.supervisor, dict(stage.settings)),
-                compute=ActorPoolStrategy(min_size=1, max_size=workers),
+                # One row at a time: a second one queued at a busy actor would wait while another actor idles.
+                compute=ActorPoolStrategy(
+                    min_size=1,
+                    initial_size=workers if self._ours and not self.execution.address else 1,
+                    max_size=workers,
+                    max_tasks_in_flight_per_actor=1,
+                ),
                 num_cpus=stage.cpus,
                 num_gpus=stage.gpus or None,
                 memory=stage.memory_mb * 1_000_000,
                 max_task_retries=RETRIES,
             )
         try:
-            results = iter(dataset.iter_rows())
+            # Without prefetch: a finished row that waits for the next one is lost if the driver is killed.
+            blocks = iter(dataset.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"))
             with _without_a_false_alarm():
-                first = next(results)
-            for row in chain([first], results):
-                yield json.loads(row["row"]), bytes(row["payload"])
+                first = next(blocks)
+            for block in chain([first], blocks):
+                for row in block.to_pylist():
+                    yield json.loads(row["row"]), row["payload"]
         except ray.exceptions.RayError as error:
             raise WorldloomError(f"{stage.name}: Ray failed ({str(error).strip().splitlines()[-1]})") from error
 
@@ -171,7 +179,7 @@ class Engine:
                     object_store_memory=self.execution.object_store_mb * 1_000_000,
                     _node_ip_address="127.0.0.1",
                 )
-        _quieten_ray_data()
+        _set_up_ray_data()
         nodes = _nodes()
         for stage in self.stages:  # they run one after the other
             check_capacity([Demand(stage.name, stage.cpus, stage.gpus, stage.memory_mb)], nodes)
@@ -211,12 +219,14 @@ def _without_a_false_alarm() -> Iterator[None]:
             os.close(stderr)
 
 
-def _quieten_ray_data() -> None:
+def _set_up_ray_data() -> None:
     import ray
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = 0
+    # With one task per actor a busy pool is at 1.0; Ray's default of 1.75 would never add an actor.
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     context.log_internal_stack_trace_to_stdout = False
 
 
