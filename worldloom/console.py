@@ -35,10 +35,16 @@ class Settings:
 settings = Settings()
 
 
+_live: Console | None = None
+"""The console that shows bars, while it does: lines printed through it go above them."""
+
+
 def out() -> Console:
     """rich's console on stdout, made anew so that a redirected stdout is honoured."""
     from rich.console import Console
 
+    if _live is not None:
+        return _live
     return Console(
         file=sys.stdout, width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, soft_wrap=True
     )
@@ -94,9 +100,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
         drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(_cell(cell)) for cell in row))
-    console = out()
-    console.soft_wrap = False
-    console.print(drawn)
+    out().print(drawn, soft_wrap=False)
 
 
 @contextmanager
@@ -130,8 +134,8 @@ def size(count: float) -> str:
 class StageProgress:
     """Progress of work that runs in named stages, one after the other or side by side.
 
-    A bar with count, speed and estimate per stage on a terminal; elsewhere one line per finished stage. Use it as
-    a context manager; it is what `run_job(progress=...)` and `run_scorecard(progress=...)` call.
+    One line per finished stage; on a terminal, a bar with count and estimate while it lasts. Use it as a context
+    manager; it is what `run_job(progress=...)` calls.
     """
 
     def __init__(self) -> None:
@@ -139,9 +143,11 @@ class StageProgress:
         self._stages: dict[str, _Stage] = {}
 
     def __enter__(self) -> Self:
+        global _live
         if sys.stdout.isatty():
             from rich import progress as bars
 
+            _live = out()
             self._bars = bars.Progress(
                 bars.TextColumn("{task.description:<12}"),
                 bars.BarColumn(),
@@ -150,13 +156,15 @@ class StageProgress:
                 bars.TextColumn("left"),
                 bars.TimeRemainingColumn(),
                 bars.TextColumn("{task.fields[note]}", markup=False),
-                console=out(),
+                console=_live,
                 transient=False,
             )
             self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        global _live
+        _live = None
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
@@ -178,15 +186,14 @@ class StageProgress:
             self._bars.update(entry.task, advance=count, note=note)
 
     def finish(self, stage: str, note: str = "") -> None:
-        """The stage is over."""
-        entry = self._stages.get(stage)
+        """The stage is over: its bar goes, a line stays."""
+        entry = self._stages.pop(stage, None)
         if entry is None:
             return
         if self._bars is not None and entry.task is not None:
-            self._bars.update(entry.task, total=entry.done, completed=entry.done, note=note)
-        elif self._bars is None:
-            tail = f"; {note}" if note else ""
-            say(f"{stage}: {entry.done} in {duration(time.monotonic() - entry.started)}{tail}")
+            self._bars.remove_task(entry.task)
+        tail = f"; {note}" if note else ""
+        say(f"{stage}: {entry.done} in {duration(time.monotonic() - entry.started)}{tail}")
 
 
 @dataclass
