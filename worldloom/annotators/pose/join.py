@@ -52,7 +52,7 @@ def join(models: list[Registered], tracks: Tracks, size: tuple[int, int], focal:
     _carry(c2w, source, models, tracks, size, focal, within_px, range(length - 1, -1, -1))
     known = np.isfinite(c2w).all(axis=(1, 2))
     source = np.where(known, source, -2)
-    return Path(c2w, _groups(source), known & (source >= 0), source)
+    return Path(c2w, _groups(source, models), known & (source >= 0), source)
 
 
 def _choose(models: list[Registered]) -> np.ndarray:
@@ -86,7 +86,7 @@ def _carry(
         here = c2w[before].copy()
         here[:3, :3] = c2w[before, :3, :3] @ turn
         if source[frame] >= 0:  # the first frame of another model: bring all of it into this world
-            _place(c2w, source, models[source[frame]], int(source[frame]), frame, here, c2w, models)
+            _place(c2w, source, int(source[frame]), frame, here, models)
         else:
             c2w[frame] = here
         before = frame
@@ -106,16 +106,15 @@ def _turn(
 def _place(
     c2w: np.ndarray,
     source: np.ndarray,
-    model: Registered,
     number: int,
     frame: int,
     here: np.ndarray,
-    known: np.ndarray,
     models: list[Registered],
 ) -> None:
     """Move a model so that its `frame` stands at pose `here`; its scale follows the median depth, by convention."""
+    model = models[number]
     mine = np.flatnonzero(source == number)
-    near = [t for t in np.flatnonzero(np.isfinite(known[:, 0, 0])) if source[t] >= 0]
+    near = [t for t in np.flatnonzero(np.isfinite(c2w[:, 0, 0])) if source[t] >= 0]
     scale = 1.0
     if near:
         last = min(near, key=lambda t: abs(int(t) - frame))
@@ -126,13 +125,13 @@ def _place(
     c2w[mine, :3, 3] = scale * (model.c2w[mine, :3, 3] - model.c2w[frame, :3, 3]) @ rotation.T + here[:3, 3]
 
 
-def _groups(source: np.ndarray) -> np.ndarray:
-    """Number models in order of time; frames without one belong to the group before them (the first one's at first)."""
+def _groups(source: np.ndarray, models: list[Registered]) -> np.ndarray:
+    """Number stretches of models in order of time; frames without one belong to what was before them."""
     group = np.zeros(len(source), np.int32)
-    names: dict[int, int] = {}
+    names: dict[tuple[int, int], int] = {}
     now = 0
     for frame, model in enumerate(source):
         if model >= 0:
-            now = names.setdefault(int(model), len(names))
+            now = names.setdefault((int(model), int(models[model].stretch[frame])), len(names))
         group[frame] = now
     return group

@@ -81,7 +81,7 @@ def _keyframes(tracks: Tracks, step: float, survival: float) -> list[int]:
 
 def describe(grays: Sequence[np.ndarray], rules: LinkRules) -> list[Features]:
     """SIFT features of each picture (h, w) uint8."""
-    sift = cv2.SIFT_create(nfeatures=rules.max_features, contrastThreshold=rules.contrast)
+    sift = cv2.SIFT.create(nfeatures=rules.max_features, contrastThreshold=rules.contrast)
     return [_describe(sift, gray, rules) for gray in grays]
 
 
@@ -129,7 +129,7 @@ def link(
             _, at_i, at_j = np.intersect1d(ids_i, ids_j, assume_unique=True, return_indices=True)
             parts = [np.stack([at_i, at_j], axis=1)] if _joins(j - i, rules.reach) else []
             if len(at_i) < rules.enough_tracks and _alike(features[i], features[j], j - i, rules):
-                parts.append(match(features[i], features[j], rules.ratio) + [len(ids_i), len(ids_j)])
+                parts.append(match(features[i], features[j], rules.ratio) + np.array([len(ids_i), len(ids_j)]))
             if parts:
                 links[i, j] = np.concatenate(parts)
     return links

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 
@@ -28,7 +30,7 @@ def is_still(tracks: Tracks, size: tuple[int, int], rules: StillRules) -> bool:
     looks = np.unique(np.linspace(0, len(tracks) - 1, rules.looks).round().astype(int))
     total = np.eye(3)
     anchor, at_anchor = 0, np.eye(3)
-    for before, frame in zip(looks[:-1], looks[1:], strict=True):
+    for before, frame in itertools.pairwise(looks):
         if len(tracks.shared(anchor, int(frame))[0]) < 0.3 * len(tracks.ids[anchor]):
             anchor, at_anchor = int(before), total
         step = _common_motion(tracks, anchor, int(frame), rules.fit_px * unit, rules.background)

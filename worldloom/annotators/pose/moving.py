@@ -14,7 +14,6 @@ from worldloom.annotators.pose.register import Registered, register
 from worldloom.annotators.pose.restarts import Outcome, map_with_restarts
 from worldloom.annotators.pose.sfm import Mapper
 from worldloom.annotators.pose.tracks import Tracks
-from worldloom.annotators.pose.turning import Turning
 from worldloom.catalogs.cameras import first_frame_identity
 from worldloom.catalogs.clip import Camera
 
@@ -26,7 +25,6 @@ def moving_camera(
     grays: list[np.ndarray],
     tracks: Tracks,
     keyframes: list[int],
-    turning: Turning | None,
     focal: float,
     sx: float,
     sy: float,
@@ -45,9 +43,10 @@ def moving_camera(
         return Absent("no model: too little parallax or too few matches", notes)
     first = outcomes[0]
     notes |= _figures(first)
-    if not believed(first, config):
-        return Absent("restarts disagree", notes)
-    outcomes = [one for one in outcomes if believed(one, config)]
+    reason = doubt(first, config)
+    if reason:
+        return Absent(reason, notes)
+    outcomes = [one for one in outcomes if not doubt(one, config)]
     places = [f.xy for f in features]
     registered = [register(one.model, keyframes, places, tracks, size) for one in outcomes if one.model]
     return _camera(registered, outcomes, tracks, size, sx, sy, notes)
@@ -57,7 +56,7 @@ def map_all(mapper: Mapper, config: PoseConfig) -> list[Outcome]:
     """The model of most key frames, then models of what it left out."""
     hold = mapper.focal if config.focal_px else None
     outcome = map_with_restarts(mapper, config.restart, fix_focal=hold)
-    outcomes = []
+    outcomes: list[Outcome] = []
     rest = set(range(len(mapper.keypoints)))
     while outcome.model is not None and len(outcomes) < 4:
         outcomes.append(outcome)
@@ -70,10 +69,14 @@ def map_all(mapper: Mapper, config: PoseConfig) -> list[Outcome]:
     return outcomes
 
 
-def believed(outcome: Outcome, config: PoseConfig) -> bool:
-    """Whether a model explains enough, more of it where no second model agrees."""
+def doubt(outcome: Outcome, config: PoseConfig) -> str:
+    """Why a model is not to be believed; empty where it is. Alone, it must explain more than with a second one."""
     rules = config.restart
-    return outcome.explained >= (rules.explained if outcome.agreed else rules.explained_alone)
+    if outcome.model is None or outcome.model.used < config.least_used:
+        return "too little parallax"
+    if outcome.explained < rules.explained:
+        return "no model explains the matches"
+    return "" if outcome.agreed or outcome.explained >= rules.explained_alone else "restarts disagree"
 
 
 def _longest_run(numbers: list[int]) -> list[int]:
@@ -90,6 +93,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
     twin = outcome.twin
     return {
         "explained": round(outcome.explained, 4),
+        "used": round(outcome.model.used, 4) if outcome.model else 0.0,
         "restarts": outcome.tried,
         "agreed": outcome.agreed,
         "twin_position": None if twin is None or not np.isfinite(twin.position) else round(twin.position, 5),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from worldloom.annotators.pose.scale import scale_breaks
 from worldloom.annotators.pose.sfm import Model
 from worldloom.annotators.pose.tracks import Tracks
 
@@ -30,6 +31,7 @@ class Registered:
         sigma_rotation_deg: (T,) the same of the orientation.
         error_px: median reprojection error of what fits.
         point_of: track id -> row of `points`.
+        stretch: (T,) counts the places passed where the scale starts anew.
     """
 
     c2w: np.ndarray
@@ -41,6 +43,7 @@ class Registered:
     sigma_rotation_deg: np.ndarray
     error_px: float
     point_of: np.ndarray
+    stretch: np.ndarray
 
 
 @dataclass(eq=False)
@@ -88,7 +91,9 @@ def register(
             step[:, :3] = np.clip(step[:, :3], -0.3, 0.3)
             c2w[:, :3, :3] = Rotation.from_rotvec(step[:, :3]).as_matrix() @ c2w[:, :3, :3]
             c2w[:, :3, 3] += step[:, 3:]
-    return _judge(c2w, model.focal, data, within_px, point_of, len(tracks))
+    breaks = [fixed[k] for k in scale_breaks(model)]
+    stretch = np.searchsorted(np.array(breaks, np.int64), np.arange(len(tracks)))
+    return _judge(c2w, model.focal, data, within_px, point_of, stretch)
 
 
 def _points_of_tracks(model: Model, keyframes: list[int], tracks: Tracks) -> np.ndarray:
@@ -177,8 +182,9 @@ def _normal(
 
 
 def _judge(
-    c2w: np.ndarray, focal: float, data: _Sightings, within_px: float, point_of: np.ndarray, length: int
+    c2w: np.ndarray, focal: float, data: _Sightings, within_px: float, point_of: np.ndarray, stretch: np.ndarray
 ) -> Registered:
+    length = len(stretch)
     blocks, _, error, depth = _normal(c2w, focal, data, 1.0, length)
     fits = (error < within_px) & (depth > 0)
     inliers = np.bincount(data.frame[fits], minlength=length)
@@ -201,4 +207,5 @@ def _judge(
         sigma_rotation_deg=np.where(ok, np.degrees(np.sqrt(np.abs(variance[:, :3].sum(axis=1)))), np.nan),
         error_px=float(np.median(error[fits])) if fits.any() else float("nan"),
         point_of=point_of,
+        stretch=stretch,
     )

@@ -25,7 +25,9 @@ class RestartRules(Strict):
     explained: float = 0.90
     """Least share of verified matches that a believed model explains ..."""
     explained_alone: float = 0.94
-    """The same for a model that no other one agrees with; and enough to stop at where one does."""
+    """The same for a model that no other one agrees with."""
+    enough: float = 0.92
+    """Two models that agree and explain so much end the search."""
     explained_px: float = 2.0
     """... within this epipolar error."""
     position: float = 0.01
@@ -78,7 +80,7 @@ def map_with_restarts(
             continue
         found.append((explained(sight, model, count, rules.explained_px), model))
         best = _best(found, rules, tried)
-        if best.agreed and best.explained >= rules.explained_alone:
+        if best.agreed and best.explained >= rules.enough:
             break
     return best
 
@@ -86,7 +88,7 @@ def map_with_restarts(
 def _best(found: list[tuple[float, Model]], rules: RestartRules, tried: int) -> Outcome:
     most = max(len(model.frames) for _, model in found)
     complete = [one for one in found if len(one[1].frames) >= rules.coverage * most]
-    share, model = max(complete, key=lambda one: one[0])
+    share, model = max(complete, key=lambda one: one[0] + min(one[1].used, 0.2))
     twins = [difference(other, model) for _, other in found if other is not model]
     twin = min(twins, key=lambda one: one.position, default=None)
     agreed = twin is not None and twin.position <= rules.position and twin.rotation_deg <= rules.rotation_deg

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,14 +94,15 @@ def _step(
     before: np.ndarray, after: np.ndarray, points: np.ndarray, rules: TrackRules
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places (m, 2) of the points that could be followed, and which (n,) bool of `points` (n, 2) they are."""
-    options = {
+    options: dict[str, Any] = {
         "winSize": (rules.window_px, rules.window_px),
         "maxLevel": rules.levels,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
         "minEigThreshold": 1e-5,
     }
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points.reshape(-1, 1, 2), None, **options)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
+    empty: Any = None  # places to start from: none
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points.reshape(-1, 1, 2), empty, **options)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, empty, **options)
     there = there.reshape(-1, 2)
     error = np.linalg.norm(back.reshape(-1, 2) - points, axis=1)
     edge = rules.window_px / 3

@@ -22,6 +22,7 @@ class Turning:
         focal: pixels.
         focal_sigma: relative standard deviation of the focal length, the prior included.
         share: mean over pairs of frames of the share of matches within the tolerance.
+        worst: the same share for the pair that is worse than nine in ten: a moving camera fails in distant pairs.
         sigma_deg: (n,) standard deviation of each rotation relative to the first, degrees.
     """
 
@@ -29,6 +30,7 @@ class Turning:
     focal: float
     focal_sigma: float
     share: float
+    worst: float
     sigma_deg: np.ndarray
 
 
@@ -203,7 +205,7 @@ def _normal(
     hessian[:3] = hessian[:, :3] = 0  # the first frame is the world
     hessian[:3, :3] = np.eye(3)
     gradient[:3] = 0
-    hessian[np.diag_indices(side)] += 1e-9
+    hessian += 1e-9 * np.eye(side)
     return hessian, gradient
 
 
@@ -217,7 +219,14 @@ def _result(turns: np.ndarray, focal: float, data: _Matches, hessian: np.ndarray
     sigma[0] = 0
     turns = turns[0].T @ turns
     spread = float(np.sqrt(max(covariance[-1, -1], 0.0))) * max(noise, 1e-3)
-    return Turning(turns, float(focal), spread, float(shares.mean()), np.degrees(sigma))
+    return Turning(
+        c2w=turns,
+        focal=float(focal),
+        focal_sigma=spread,
+        share=float(shares.mean()),
+        worst=float(np.percentile(shares, 10)),
+        sigma_deg=np.degrees(sigma),
+    )
 
 
 def turn_angles_deg(turns: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
