@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.pipeline.conftest import picture, write_video
 from tests.real_data import real_data
 from worldloom.catalogs.clip import Camera, Clip
 from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.sample import members_to_clip
 from worldloom.catalogs.video import encode_frames, probe
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.passes.ingest_video import camera_at, fit, ingest_video, stored_size
@@ -21,6 +23,7 @@ from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
 from worldloom.pipeline.sources.source import Source
+from worldloom.pipeline.sources.worlds import WorldsSource
 from worldloom.pipeline.workspace import Layout, record_of
 
 
@@ -222,3 +225,21 @@ def test_intrinsics_follow_the_picture() -> None:
     small = camera_at(camera, np.array([0, 0, 3]), 0.5, 0.25)
     assert len(small) == 3 and len(small.scale_group) == 3
     np.testing.assert_allclose(small.intrinsics[0], [50, 25, 16, 6])
+
+
+def test_a_rendered_world_keeps_its_truth_aside(tmp_path: Path) -> None:
+    settings = {"frames": 9, "width": 96, "height": 64}
+    worlds = WorldsSource.model_validate({"kind": "worlds", "count": 1, "seed": 5, "settings": settings})
+    clip = only(next(iter(ingest_all(worlds, tmp_path).values())))
+    assert (clip.frames, clip.width, clip.height) == (9, 96, 64)
+    assert clip.camera is None and clip.subjects is None and set(clip.annotations) == {"ingest"}
+    with zipfile.ZipFile(Layout(tmp_path).truth(clip.key)) as parcel:
+        truth = members_to_clip(clip.key, {name: parcel.read(name) for name in parcel.namelist()})
+    assert truth.camera is not None and truth.camera.scale == "metric" and truth.actions is not None
+    assert truth.depth is not None and truth.depth.z.shape[1:] == (64, 96)
+    assert truth.provenance == clip.provenance
+    told = worlds.model_copy(update={"give": ("pose",)})
+    given = only(next(iter(ingest_all(told, tmp_path / "told").values())))
+    assert given.key == clip.key and given.camera is not None
+    np.testing.assert_array_equal(given.camera.c2w, truth.camera.c2w)
+    assert given.annotations["pose"].method == "source:worlds"
