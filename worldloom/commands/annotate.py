@@ -42,7 +42,7 @@ def annotate(
     finally:
         child.close()
     console.table(
-        ["clip", "frames", "annotator", "answer", "seconds"],
+        ["clip", "frames", "annotator", "answer", "CPU seconds"],
         [
             [clip["key"], clip["frames"], name, f"{status}: {reason}" if reason else status, clip["seconds"].get(name)]
             for clip in found

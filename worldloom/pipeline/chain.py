@@ -35,7 +35,7 @@ def label(clip: Clip, names: Iterable[str], scratch: Path) -> tuple[Clip, dict[s
         scratch: folder for their scratch files.
 
     Returns:
-        The labelled clip, and the seconds each annotator took. One that lacks what it needs is `absent`.
+        The labelled clip, and the CPU seconds each annotator took. One that lacks what it needs is `absent`.
     """
     clip = replace(clip, annotations=dict(clip.annotations), quality=dict(clip.quality))
     seconds: dict[str, float] = {}
@@ -47,14 +47,14 @@ def label(clip: Clip, names: Iterable[str], scratch: Path) -> tuple[Clip, dict[s
             continue
         room = scratch / name
         room.mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             answer = annotator.annotate(clip, room)
         except BadInput as error:
             clip.annotations[name] = Annotation("failed", annotator.method, annotator.version, error.reason, 0.0)
             continue
         finally:
-            seconds[name] = time.perf_counter() - started
+            seconds[name] = time.process_time() - started
             shutil.rmtree(room, ignore_errors=True)
         clip.annotations[name] = annotator.record(answer)
         if isinstance(answer, Absent):

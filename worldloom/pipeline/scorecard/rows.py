@@ -97,7 +97,7 @@ def rows_from(
     """Every row that the facts allow.
 
     Args:
-        clips: facts of `score_clip`, plus `seconds` (per operation) and `rendered_fps` where timed.
+        clips: facts of `score_clip`, plus CPU `seconds` per operation and `rendered_fps` where timed.
         command: what reproduces the figures.
         truth: what the clips are.
         targets: whether the figures are held to their targets.
@@ -235,17 +235,17 @@ def _time_rows(clips: Sequence[Facts], row: MakeRow) -> Iterator[Row]:
     if speed:
         yield row(
             "synth.fps",
-            "rendering, per process",
+            "rendering with truth, one clip at a time",
             _median(speed),
             unit="frames/s",
             quartiles=_quartiles(speed),
             n=len(speed),
         )
-    for name, words in (("pose", "SfM"), ("depth", "multi-view depth")):
+    for name, words in (("pose", "SfM"), ("depth", "multi-view depth"), ("subjects", "tracks from motion")):
         seconds = _numbers(clip.get("seconds", {}).get(name) for clip in clips)
         if seconds:
             yield row(
-                f"{name}.seconds", f"{words}, per clip on one core", _median(seconds), unit="s",
+                f"{name}.seconds", f"{words}, CPU time per clip", _median(seconds), unit="s",
                 quartiles=_quartiles(seconds), n=len(seconds),
             )  # fmt: skip
 

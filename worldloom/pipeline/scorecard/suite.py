@@ -77,17 +77,33 @@ class Scorecard:
         path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def world_tasks(clips: int, seed: int) -> list[Task]:
-    """The rendered suite: `clips` planned worlds."""
+def plan_rows(clips: int, seed: int) -> list[dict[str, Any]]:
+    """The plans of the rendered suite."""
     from worldloom.synth.plan import plan_worlds
 
-    recipes = annotator_recipes()
-    tasks = []
-    for plan in plan_worlds(clips, seed=seed):
-        row = plan.model_dump(mode="json")
-        recipe = digest([VERSION, "world", row, _version_of_synth(), recipes])
-        tasks.append(Task(plan.name, f"{_WORKER}:score_world", {"plan": row}, recipe))
-    return tasks
+    return [plan.model_dump(mode="json") for plan in plan_worlds(clips, seed=seed)]
+
+
+def world_tasks(plans: Sequence[Mapping[str, Any]]) -> list[Task]:
+    """Label and score each plan."""
+    from worldloom.synth.render import VERSION as RENDERER
+
+    recipes = [VERSION, "world", RENDERER, annotator_recipes()]
+    return [
+        Task(plan["name"], f"{_WORKER}:score_world", {"plan": dict(plan)}, digest([recipes, dict(plan)]))
+        for plan in plans
+    ]
+
+
+def speed_tasks(plans: Sequence[Mapping[str, Any]]) -> list[Task]:
+    """Time the rendering of one plan per place: done alone, so that nothing else is at work."""
+    from worldloom.synth.render import VERSION as RENDERER
+
+    first = {plan["place"]: plan for plan in reversed(plans)}
+    return [
+        Task(plan["name"], f"{_WORKER}:time_rendering", {"plan": dict(plan)}, digest(["speed", RENDERER, dict(plan)]))
+        for plan in first.values()
+    ]
 
 
 def annotator_recipes() -> list[str]:
@@ -136,8 +152,11 @@ def run_worlds(
     out: Path, *, clips: int = 20, seed: int = 0, workers: int = 2, progress: Progress | None = None, command: str = ""
 ) -> Scorecard:
     """Score every annotator on rendered worlds."""
-    tasks = world_tasks(clips, seed)
-    facts, failures = score(tasks, out, workers=workers, progress=progress, stage="worlds")
+    plans = plan_rows(clips, seed)
+    timed, _ = score(speed_tasks(plans), out, workers=1, progress=progress, stage="rendering speed")
+    facts, failures = score(world_tasks(plans), out, workers=workers, progress=progress, stage="worlds")
+    speeds = {one["name"]: {"rendered_fps": one["rendered_fps"]} for one in timed}
+    facts = [{**one, **speeds.get(one["name"], {})} for one in facts]
     rows = rows_from([*facts, *map(unscored, failures)], command)
     return Scorecard(with_accepted(rows), facts, failures, command, machine())
 
@@ -229,12 +248,6 @@ def _in_children(
                 future.cancel()
             for envelope in crew:
                 envelope.close()
-
-
-def _version_of_synth() -> str:
-    from worldloom.synth import render
-
-    return str(getattr(render, "VERSION", ""))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

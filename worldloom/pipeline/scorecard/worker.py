@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from worldloom.catalogs.clip import Annotation, Clip, Subjects
+from worldloom.catalogs.config import load
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.events import box_visibility
 from worldloom.catalogs.overlap import overlap_matrix
 from worldloom.pipeline.chain import label
 from worldloom.pipeline.scorecard.measure import score_clip
 from worldloom.pipeline.workspace import Workspace
+from worldloom.synth.plan import WorldPlan
 
 CHAIN = ("pose", "actions", "subjects", "events", "depth", "revisits")
 """Labelled from pixels alone, each from what the ones before it found."""
@@ -38,21 +40,32 @@ def score_world(payload: Mapping[str, Any]) -> dict[str, Any]:
         payload: `plan`, the row of a plan; `folder`, where scratch files may lie.
 
     Returns:
-        Facts of `score_clip` with `name`, `seconds` per operation and `rendered_fps`.
+        Facts of `score_clip` with `name` and CPU `seconds` per operation.
     """
-    from worldloom.catalogs.config import load
-    from worldloom.synth.plan import WorldPlan
+    from worldloom.synth.render import render_world
+
+    plan = load(WorldPlan, payload["plan"], where="plan")
+    with tempfile.TemporaryDirectory(dir=payload["folder"]) as scratch:
+        truth = render_world(plan, Path(scratch) / "world.mp4", depth_every=OVERLAP_STEP)
+        facts = score_truth(truth, Path(scratch))
+    return facts | {"name": plan.name}
+
+
+def time_rendering(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Frames per second of rendering, encoding and truth, as jobs render; the world is painted and lit before.
+
+    Args:
+        payload: `plan`, the row of a plan; `folder`, where scratch files may lie.
+    """
     from worldloom.synth.render import render_world
     from worldloom.synth.world import world
 
     plan = load(WorldPlan, payload["plan"], where="plan")
-    world(plan.place, plan.look)  # painted and lit once per process: not part of the time per frame
+    world(plan.place, plan.look)
     with tempfile.TemporaryDirectory(dir=payload["folder"]) as scratch:
         started = time.perf_counter()
-        truth = render_world(plan, Path(scratch) / "world.mp4", depth_every=OVERLAP_STEP)
-        seconds = time.perf_counter() - started
-        facts = score_truth(truth, Path(scratch))
-    return facts | {"name": plan.name, "rendered_fps": truth.frames / seconds}
+        truth = render_world(plan, Path(scratch) / "world.mp4")
+        return {"name": plan.name, "rendered_fps": truth.frames / (time.perf_counter() - started)}
 
 
 def score_job_clip(payload: Mapping[str, Any]) -> dict[str, Any]:
