@@ -10,8 +10,8 @@ import numpy as np
 LEVELS = 6
 """Copies of the atlas, each half the size of the one before: far surfaces read the small ones and do not flicker."""
 
-_PAD = 8
-"""Texels of margin around a chart, so that filtering does not mix neighbours (down to level 3)."""
+_PAD = 4
+"""Texels of margin around a chart, so that filtering does not mix neighbours (down to level 2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +106,8 @@ class Atlas:
         """
         level = np.clip(level, 0, LEVELS - 1.001)
         low = level.astype(np.int32)
-        share = level - low
-        near = self._read(x, y, low)
-        far = self._read(x, y, low + 1)
-        weight = np.round(share * 256).astype(np.uint16)[..., None]
-        return ((near * (256 - weight) + far * weight + 128) >> 8).astype(np.uint8)
+        share = level - low.astype(np.float32)
+        return np.asarray(cv2.blendLinear(self._read(x, y, low), self._read(x, y, low + 1), 1 - share, share))
 
     def _read(self, x: np.ndarray, y: np.ndarray, level: np.ndarray) -> np.ndarray:
         shrink = self._shrink[level]

@@ -61,6 +61,7 @@ def _raster(piece: Piece, per_m: float, width: int, height: int) -> tuple[int, i
     if isinstance(piece, Leaves):
         return piece.side, piece.side
     wide, tall = piece.size_m
+    per_m *= min(1.0, 2.0 * piece.detail)  # what is painted coarsely because it is far is lit coarsely too
     return min(max(2, round(tall * per_m)), height), min(max(2, round(wide * per_m)), width)
 
 
@@ -128,8 +129,10 @@ def _compose(piece: Piece, picture: np.ndarray, still: np.ndarray, key: np.ndarr
         base = base + np.float32(piece.emission)
     scale = np.float32(light.exposure)
     full, shade = display(albedo * (base + direct) * scale), display(albedo * base * scale)
-    share = shade.sum(-1, keepdims=True) / np.maximum(full.sum(-1, keepdims=True), 1e-4)
-    return (np.concatenate([full, share], -1) * 255 + 0.5).astype(np.uint8)
+    lit = np.empty((height, width, 4), np.float32)
+    lit[..., :3] = full
+    lit[..., 3] = shade[..., 1] / np.maximum(full[..., 1], 1e-3)  # green stands for all: shadows have no colour
+    return np.asarray((lit * 255 + 0.5).astype(np.uint8))
 
 
 def _enlarged(values: np.ndarray, shape: tuple[int, int], nearest: bool) -> np.ndarray:
@@ -207,11 +210,14 @@ class Radiosity:
         return np.where(triangle < 0, -1, index).astype(np.int32)
 
     def _arriving(self, hits: np.ndarray, sky: np.ndarray) -> np.ndarray:
-        sent = np.concatenate([self.sent, np.zeros((1, 3), np.float32)])  # row -1: the sky, counted apart
-        total = np.empty((len(hits), 3), np.float32)
-        for k in range(0, len(hits), 4096):
-            total[k : k + 4096] = sent[hits[k : k + 4096]].mean(1)
-        return total + sky
+        from scipy.sparse import csr_array
+
+        rows, rays = hits.shape
+        known = (hits >= 0).ravel()
+        first = np.concatenate([[0], np.cumsum(known.reshape(rows, rays).sum(1))])
+        weights = np.full(int(first[-1]), 1.0 / rays, np.float32)
+        seen = csr_array((weights, hits.ravel()[known], first), shape=(rows, len(self.sent)))
+        return np.asarray(seen @ self.sent + sky, np.float32)
 
 
 def atlas_table(mesh: Mesh, slots: Slots, pieces: list[Piece]) -> np.ndarray:

@@ -36,9 +36,12 @@ class FreeSpace:
             mesh: of the world.
             area: x0, y0, x1, y1 of the ground looked at.
             inside: a free spot; only ground connected to it counts.
+
+        Raises:
+            ValueError: `inside` is not free.
         """
-        x = np.arange(area[0] + _STEP_M / 2, area[2], _STEP_M, np.float32)
-        y = np.arange(area[1] + _STEP_M / 2, area[3], _STEP_M, np.float32)
+        x = np.arange(area[0] + _STEP_M / 2, area[2], _STEP_M, dtype=np.float32)
+        y = np.arange(area[1] + _STEP_M / 2, area[3], _STEP_M, dtype=np.float32)
         px, py = np.meshgrid(x, y)
         free = np.ones(px.shape, bool)
         for height, direction in [(_HEAD_M, (0, 0, -1))] + [
@@ -54,6 +57,8 @@ class FreeSpace:
                 free &= distance > _STEP_M
         _, labels = cv2.connectedComponents(free.astype(np.uint8), connectivity=4)
         row, column = int((inside[1] - area[1]) / _STEP_M), int((inside[0] - area[0]) / _STEP_M)
+        if not free[row, column]:
+            raise ValueError(f"the spot {inside} that should be free is not")
         reachable = (labels == labels[row, column]) & free
         padded = np.pad(reachable.astype(np.uint8), 1)
         clearance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] * _STEP_M

@@ -26,7 +26,9 @@ class Patch:
         material: paints the chart.
         detail: texel density over that of the world.
         emission: light given off, in units of a sunlit white surface; 0 for all but lamps and bright windows.
-        smooth: shade by interpolated normals (curved things) instead of by those of the faces.
+        smooth: shade by interpolated normals (curved things) instead of by those of the faces, which then are
+            surfaces of their own with a visible edge between them.
+        soft: part of a crown of leaves, within which outlines need no smoothing.
     """
 
     grid: np.ndarray
@@ -34,6 +36,7 @@ class Patch:
     detail: float = 1.0
     emission: float = 0.0
     smooth: bool = False
+    soft: bool = False
 
     @property
     def size_m(self) -> tuple[float, float]:
@@ -54,7 +57,8 @@ class Patch:
         cells = np.array([[(i, j), (i + 1, j), (i, j + 1)], [(i + 1, j + 1), (i, j + 1), (i + 1, j)]])
         index = np.moveaxis(cells, -1, 0).reshape(-1, 3, 2)  # (triangles, corner, row and column)
         corners, uv = self.grid[index[..., 0], index[..., 1]], uv[index[..., 0], index[..., 1]]
-        return corners, uv, np.zeros(len(corners), np.int32)
+        facet = np.zeros(len(corners), np.int32) if self.smooth else np.arange(len(corners), dtype=np.int32) // 2
+        return corners, uv, facet
 
     def normals(self) -> np.ndarray:
         """(n + 1, m + 1, 3) outward unit normals at the grid's corners."""
@@ -89,12 +93,14 @@ class Leaves:
         colours: (K, 3) in [0, 1], as displayed.
         outward: (K, 3) unit vectors; leaves are lit as if they faced this way (away from the crown's middle).
         cell: texels along the side of one leaf.
+        soft: within a crown outlines need no smoothing.
     """
 
     quads: np.ndarray
     colours: np.ndarray
     outward: np.ndarray
     cell: int = 6
+    soft: bool = True
 
     def moved(self, matrix: np.ndarray) -> Leaves:
         """The same under a (4, 4) transform."""
@@ -159,6 +165,11 @@ def tilted(pieces: Iterable[Piece], about_x_deg: float = 0.0, about_y_deg: float
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     matrix[:3, :3] = about_y @ about_x
     return [piece.moved(matrix) for piece in pieces]
+
+
+def coarser(pieces: Iterable[Piece], factor: float) -> list[Piece]:
+    """Pieces whose pictures have `factor` times the texels per metre, for what is only seen from afar."""
+    return [replace(piece, detail=piece.detail * factor) if isinstance(piece, Patch) else piece for piece in pieces]
 
 
 def sheet_of(piece: Patch, height: int, width: int, rng: np.random.Generator) -> Sheet:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,38 +20,23 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Key:
-    """The light whose shadows are drawn sharply, also those of the subjects.
+    """The sun: the light whose shadows are drawn sharply, also those of the people.
 
     Attributes:
-        towards: direction to the sun, or the lamp's position where `near`.
-        colour: irradiance on a surface that faces it (at 1 m for a lamp).
-        radius: of the sun's disc as a tangent, or of the lamp in metres: softness of the shadows.
-        near: a lamp in the room instead of the sun.
-        clear: distance around a lamp within which nothing blocks it (its shade), metres.
+        towards: direction to it, of any length.
+        colour: irradiance on a surface that faces it.
+        radius: of its disc as a tangent: softness of the shadows.
     """
 
     towards: Vector
     colour: Vector
     radius: float = 0.012
-    near: bool = False
-    clear: float = 0.0
 
-    def rays(self, points: np.ndarray, jitter: np.ndarray | None = None) -> np.ndarray:
-        """(N, 3) vectors from points to the light: to its centre, or shifted by (N, 3) `jitter` within its radius."""
+    @property
+    def direction(self) -> np.ndarray:
+        """(3,) float32 unit vector to the sun."""
         light = np.asarray(self.towards, np.float32)
-        if self.near:
-            goal = light if jitter is None else light + jitter * np.float32(self.radius)
-            return np.asarray(goal - points)
-        direction = light / np.linalg.norm(light)
-        if jitter is None:
-            return np.broadcast_to(direction, points.shape)
-        return np.asarray(direction + jitter * np.float32(self.radius))
-
-    def strength(self, rays: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """(N,) irradiance relative to `colour`, without shadow: cosine, and distance for a lamp."""
-        square = np.maximum((rays**2).sum(-1), 1e-4)
-        cosine = np.maximum((rays * normals).sum(-1) / np.sqrt(square), 0)
-        return np.asarray(cosine / square if self.near else cosine)
+        return np.asarray(light / np.linalg.norm(light))
 
 
 @dataclass(frozen=True)
@@ -93,9 +79,14 @@ class Light:
 
 
 def display(radiance: np.ndarray) -> np.ndarray:
-    """From linear radiance to the picture's values in [0, 1]: a shoulder that keeps highlights, then a square root."""
-    x = np.maximum(radiance, 0)
-    return np.sqrt(np.minimum(x * (1 + x * np.float32(1 / 9)) / (1 + x), 1.0))
+    """From linear radiance (not negative, an array) to the picture's values in [0, 1]: a shoulder that keeps highlights, then a square root."""
+    below = radiance + np.float32(1)
+    shown = radiance * np.float32(1 / 9)
+    shown += np.float32(1)
+    shown *= radiance
+    shown /= below
+    np.minimum(shown, 1, out=shown)
+    return np.sqrt(shown, out=shown)
 
 
 def cosine_directions(count: int) -> np.ndarray:
@@ -116,48 +107,48 @@ def frames_of(normals: np.ndarray) -> np.ndarray:
 class Shadows:
     """Asks a scene which lights a point sees."""
 
-    def __init__(self, scene: object, rng: np.random.Generator, threads: int = 1) -> None:
+    def __init__(self, scene: Any, rng: np.random.Generator, threads: int = 1) -> None:
         self.scene, self.rng, self.threads = scene, rng, threads
 
-    def blocked(self, points: np.ndarray, rays: np.ndarray, until: np.ndarray | float = np.inf) -> np.ndarray:
+    def blocked(self, points: np.ndarray, rays: np.ndarray, until: float = np.inf) -> np.ndarray:
         """(N,) bool: something lies on the way from a point along its ray, up to `until` ray lengths."""
         tensor = open3d().core.Tensor
-        pairs = np.concatenate([points, rays], 1).astype(np.float32)
-        far = np.broadcast_to(np.asarray(until, np.float32), len(pairs))
-        result = np.empty(len(pairs), bool)
-        step = 1 << 20
-        for k in range(0, len(pairs), step):
-            part = slice(k, k + step)
-            if np.isinf(far[part]).all():
-                hit = self.scene.test_occlusions(tensor(pairs[part]), nthreads=self.threads)  # type: ignore[attr-defined]
-                result[part] = hit.numpy()
-            else:
-                answer = self.scene.cast_rays(tensor(pairs[part]), nthreads=self.threads)  # type: ignore[attr-defined]
-                result[part] = answer["t_hit"].numpy() < far[part]
+        result = np.empty(len(points), bool)
+        for k in range(0, len(points), 1 << 19):
+            part = slice(k, k + (1 << 19))
+            pairs = tensor(np.concatenate([points[part], rays[part]], 1).astype(np.float32))
+            result[part] = self.scene.test_occlusions(pairs, tfar=until, nthreads=self.threads).numpy()
         return result
 
     def key_light(self, key: Key, points: np.ndarray, normals: np.ndarray, samples: int) -> np.ndarray:
         """(N,) irradiance from the key light relative to its colour, with soft shadows."""
-        total = key.strength(key.rays(points), normals).astype(np.float32)
+        total = np.maximum(normals @ key.direction, 0).astype(np.float32)
         lit = np.flatnonzero(total > 1e-5)
         seen = np.zeros(len(lit), np.float32)
         for _ in range(samples):
-            jitter = self.rng.normal(0, 0.7, (len(lit), 3)).astype(np.float32)
-            rays = key.rays(points[lit], jitter)
-            reach = np.linalg.norm(rays, axis=1) if key.near else None
-            seen += ~self.blocked(points[lit], rays, np.inf if reach is None else 1 - (key.clear + 0.01) / reach)
+            jitter = self.rng.standard_normal((len(lit), 3), np.float32) * np.float32(0.7 * key.radius)
+            seen += ~self.blocked(points[lit], key.direction + jitter)
         total[lit] *= seen / samples
         return total
 
     def lamp_light(self, lamp: Lamp, points: np.ndarray, normals: np.ndarray, samples: int) -> np.ndarray:
         """(N, 3) irradiance from one lamp."""
-        key = Key(lamp.at, lamp.colour, lamp.radius, near=True, clear=lamp.clear)
-        amount = self.key_light(key, points, normals, samples)
+        ways = np.asarray(lamp.at, np.float32) - points
+        square = np.maximum((ways**2).sum(1), 1e-3)
+        towards = ways / np.sqrt(square)[:, None]
+        amount = np.maximum((towards * normals).sum(1), 0) / square
         if lamp.facing is not None:
-            away = points - np.asarray(lamp.at, np.float32)
-            away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
-            amount = amount * np.maximum(away @ np.asarray(lamp.facing, np.float32), 0)
-        return np.asarray(amount[:, None] * np.asarray(lamp.colour, np.float32))
+            amount = amount * np.maximum(-towards @ np.asarray(lamp.facing, np.float32), 0)
+        lit = np.flatnonzero(amount > 1e-3)
+        seen = np.zeros(len(lit), np.float32)
+        for _ in range(samples):
+            jitter = self.rng.standard_normal((len(lit), 3), np.float32) * np.float32(0.7 * lamp.radius)
+            away = ways[lit] + jitter
+            clear = lamp.clear + 0.01  # rays start this far from the bulb: its shade does not block it
+            start = points[lit] + away * (1 - clear / np.maximum(np.sqrt(square[lit]), clear))[:, None]
+            seen += ~self.blocked(start, points[lit] - start, 1 - 1e-3)
+        amount[lit] *= seen / samples
+        return np.asarray(amount[:, None] * np.asarray(lamp.colour, np.float32), np.float32)
 
 
 def smooth_chart(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

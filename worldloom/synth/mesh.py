@@ -28,7 +28,7 @@ class Mesh:
         corners: (n, 3, 3) float32 world.
         uv: (n, 3, 2) float32 on the chart of the piece.
         piece: (n,) int32, which piece.
-        facet: (n,) int32, number of the smooth surface: pieces count as one, leaves one each.
+        facet: (n,) int32, number of the smooth surface; -1 for all that is soft.
         scene: Open3D's `RaycastingScene`.
     """
 
@@ -39,7 +39,7 @@ class Mesh:
             c, t, f = piece.triangles()
             corners.append(c.astype(np.float32))
             uv.append(t.astype(np.float32))
-            facets.append(f + first)
+            facets.append(np.full(len(f), -1, np.int32) if piece.soft else f + first)
             owners.append(np.full(len(c), k, np.int32))
             first += int(f.max()) + 1
         self.corners = np.concatenate(corners)

@@ -54,9 +54,16 @@ def box(
         "top": ((x0, y1, z1), (w, 0, 0), (0, -d, 0)),
         "bottom": ((x0, y0, z0), (w, 0, 0), (0, d, 0)),
     }
+    left_out = set(skip.split())
     result: list[Piece] = []
+    if callable(material) and not left_out & {"front", "left", "right"}:
+        # One picture wraps around the upright sides: fewer charts, and the grain goes around the corner.
+        ring = [(x0, y1), (x0, y0), (x1, y0), (x1, y1)] + ([] if "back" in left_out else [(x0, y1)])
+        grid = np.array([[(x, y, z) for x, y in ring] for z in (z1, z0)], np.float64)
+        result.append(Patch(grid, material, detail, emission))
+        left_out |= {"front", "left", "right", "back"}
     for name, (corner, along, down) in faces.items():
-        if name in skip.split():
+        if name in left_out:
             continue
         paint = material if callable(material) else (material.get(name) or material["rest"])
         result.append(quad(corner, along, down, paint, detail, emission))

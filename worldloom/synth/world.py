@@ -107,6 +107,7 @@ class World:
         pieces, light = self.place.pieces, self.place.light
         self._atlas, self._radiosity = bake(pieces, self.mesh, light, self.place.resolution, seed, threads)
         self._table = atlas_table(self.mesh, self._atlas.slots, pieces)
+        self._lights: dict[tuple[float, float, float], np.ndarray] = {}
         self._backdrop = _NO_SKY
         if self.place.backdrop is not None:
             painted = self.place.backdrop(Sheet(1024, 3072, (60.0, 20.0), np.random.default_rng((seed, 7))))
@@ -120,10 +121,15 @@ class World:
         y = row[:, 1] + bary[:, 0] * row[:, 3] + bary[:, 1] * row[:, 5]
         direction = rays[:, 3:]
         length2 = np.einsum("ij,ij->i", direction, direction)
-        cosine2 = np.einsum("ij,ij->i", direction, normal) ** 2 / length2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            spot = depth * depth * length2 / (np.maximum(cosine2, 0.02) ** 0.5 * (focal * focal))
-            level = row[:, 6] + 0.5 * np.log2(spot) - np.float32(0.35)
+        cosine2 = np.einsum("ij,ij->i", direction, normal)
+        cosine2 *= cosine2
+        cosine2 /= length2
+        spot = np.where(triangle < 0, np.float32(1), depth)  # metres that a pixel covers, to the fourth power
+        spot *= spot
+        spot *= length2
+        spot *= spot
+        spot /= np.maximum(cosine2, np.float32(0.02))
+        level = row[:, 6] + (0.25 * np.log2(spot) - np.float32(np.log2(focal) + 0.35))
         colour = self._atlas.sample(*(as_picture(a) for a in (x, y, level))).reshape(-1, 4)[: len(rays)]
         miss = np.flatnonzero(triangle < 0)
         if len(miss):
@@ -142,16 +148,21 @@ class World:
 
     def light_around(self, point: np.ndarray) -> np.ndarray:
         """(6, 3) irradiance at a point for surfaces facing +x, -x, +y, -y, +z, -z, without the key light."""
-        cell = np.round(point / np.array([1.0, 1.0, 0.5]), 0) * np.array([1.0, 1.0, 0.5])
-        return self._light_at(tuple(float(c) for c in cell))
+        low = np.floor(point[:2])
+        share = point[:2] - low
+        total = np.zeros((6, 3), np.float32)
+        for dx in (0, 1):
+            for dy in (0, 1):
+                weight = (share[0] if dx else 1 - share[0]) * (share[1] if dy else 1 - share[1])
+                total += np.float32(weight) * self._light_at((float(low[0] + dx), float(low[1] + dy), float(point[2])))
+        return total
 
     def _light_at(self, point: tuple[float, float, float]) -> np.ndarray:
-        cache = self.__dict__.setdefault("_lights", {})
-        if point not in cache:
-            axes = np.concatenate([np.eye(3), -np.eye(3)])[[0, 3, 1, 4, 2, 5]].astype(np.float32)
-            around = self._radiosity.arriving(np.repeat(np.float32([point]), 6, 0), axes)
-            cache[point] = around + np.asarray(self.place.light.ambient, np.float32)
-        return np.asarray(cache[point])
+        if point not in self._lights:
+            axes = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], np.float32)
+            arriving = self._radiosity.arriving(np.repeat(np.array([point], np.float32), 6, 0), axes)
+            self._lights[point] = arriving + np.asarray(self.place.light.ambient, np.float32)
+        return self._lights[point]
 
     def key_light(self, points: np.ndarray, normals: np.ndarray, other: Any, threads: int = 1) -> np.ndarray:
         """(N, 3) irradiance from the key light at points on a moving body.
@@ -163,41 +174,44 @@ class World:
             threads: of Embree.
         """
         key = self.place.light.key
-        points = points + np.float32(0.012) * normals
-        rays = key.rays(points).astype(np.float32)
-        amount = key.strength(rays, normals).astype(np.float32)
-        lit = np.flatnonzero(amount > 1e-3)
-        if len(lit):
-            pairs = open3d().core.Tensor(np.concatenate([points[lit], rays[lit]], 1).astype(np.float32))
-            far = 1 - key.clear / np.maximum(np.linalg.norm(rays[lit], axis=1), 1e-3) if key.near else np.inf
-            for scene in (self.mesh.scene, other):
-                amount[lit] *= scene.cast_rays(pairs, nthreads=threads)["t_hit"].numpy() >= far
+        amount = np.maximum(normals @ key.direction, 0).astype(np.float32)
+        for scene in (other, self.mesh.scene):
+            lit = np.flatnonzero(amount > 1e-3)
+            if len(lit):
+                start = points[lit] + np.float32(0.012) * normals[lit]
+                amount[lit] *= ~_in_shadow(scene, start, key.direction, threads)
         return np.asarray(amount[:, None] * np.asarray(key.colour, np.float32))
+
+    def may_shade(self, points: np.ndarray, person: Posed, margin: float = 0.0) -> np.ndarray:
+        """(N,) bool: the way from a point to the key light passes a person's bounding cylinder, widened by `margin`."""
+        towards = self.place.light.key.direction
+        length = max(float(np.hypot(towards[0], towards[1])), 1e-4)
+        middle = (person.low + person.high).astype(np.float32) / 2
+        radius = float(np.hypot(*(person.high - person.low)[:2]) / 2) + margin
+        x, y = middle[0] - points[:, 0], middle[1] - points[:, 1]
+        aside = np.abs(x * towards[1] - y * towards[0])
+        along = x * towards[0] + y * towards[1]
+        rise = points[:, 2] + (along / length - radius) * (towards[2] / length)
+        return (aside < radius * length) & (along > -radius * length) & (rise < person.high[2] + 0.02 + margin)
 
     def key_shadow(self, points: np.ndarray, person: Posed, threads: int = 1) -> np.ndarray:
         """(N,) float32, 1 where a person stands between a point and the key light."""
-        key = self.place.light.key
         shadow = np.zeros(len(points), np.float32)
-        towards = key.rays(points).astype(np.float32)
-        length = np.maximum(np.hypot(towards[:, 0], towards[:, 1]), 1e-4)
-        middle = (person.low + person.high).astype(np.float32) / 2
-        radius = float(np.hypot(*(person.high - person.low)[:2]) / 2)
-        away = middle[:2] - points[:, :2]
-        aside = np.abs(away[:, 0] * towards[:, 1] - away[:, 1] * towards[:, 0]) / length
-        along = (away * towards[:, :2]).sum(1) / length
-        rise = points[:, 2] + (along - radius) / length * towards[:, 2]
-        near = np.flatnonzero((aside < radius) & (along > -radius) & (rise < person.high[2] + 0.02))
+        near = np.flatnonzero(self.may_shade(points, person))
         if len(near):
-            pairs = np.concatenate([points[near] + np.float32(0.005), towards[near]], 1).astype(np.float32)
-            hit = person.scene.test_occlusions(
-                open3d().core.Tensor(pairs), tfar=1.0 if key.near else np.inf, nthreads=threads
-            )
-            shadow[near] = hit.numpy()
+            start = points[near] + np.float32(0.005)
+            shadow[near] = _in_shadow(person.scene, start, self.place.light.key.direction, threads)
         return shadow
 
     def shown(self, radiance: np.ndarray) -> np.ndarray:
         """(..., 3) picture values in [0, 1] of radiance in this world's light."""
         return display(radiance * np.float32(self.place.light.exposure))
+
+
+def _in_shadow(scene: Any, points: np.ndarray, direction: np.ndarray, threads: int) -> np.ndarray:
+    rays = np.empty((len(points), 6), np.float32)
+    rays[:, :3], rays[:, 3:] = points, direction
+    return np.asarray(scene.test_occlusions(open3d().core.Tensor(rays), nthreads=threads).numpy())
 
 
 @dataclass(frozen=True, eq=False)

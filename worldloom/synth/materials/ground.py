@@ -94,7 +94,7 @@ def grass(colour: Colour = (0.33, 0.48, 0.17), flowers: float = 6.0) -> Material
         tint(picture, fractal(sheet, 1.8, 0.75) - 0.5, (0.50, 0.52, 0.20), 0.35)
         tint(picture, fractal(sheet, 1.2, 0.75) - 0.9, (0.18, 0.33, 0.10), 0.45)
         tint(picture, fractal(sheet, 0.9, 0.7) - 1.6, (0.45, 0.36, 0.22), 0.6)
-        count = int(120 * sheet.size_m[0] * sheet.size_m[1])
+        count = int(min(120 * sheet.size_m[0] * sheet.size_m[1], sheet.height * sheet.width / 30))
         start = rng.random((count, 2)) * (sheet.width, sheet.height)
         lean = rng.normal(0, 0.05, (count, 2)) * sheet.per_m
         shades = [

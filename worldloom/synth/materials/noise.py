@@ -46,6 +46,9 @@ class Sheet:
 Material = Callable[[Sheet], np.ndarray]
 """From a sheet to (height, width, 3) float32 albedo in [0, 1], as displayed; row 0 is the top."""
 
+_SHADES = 12
+"""Colours that the flecks of one call are drawn in."""
+
 
 def fractal(sheet: Sheet, coarsest_m: float = 0.5, gain: float = 0.7, stretch: float = 1.0) -> np.ndarray:
     """Noise with equal say for every scale from `coarsest_m` down to a texel.
@@ -111,21 +114,33 @@ def flecks(
         colours: drawn from at random and varied by a tenth.
         alpha: 1 covers, less lets the picture through.
     """
-    count = int(sheet.rng.poisson(per_m2 * sheet.size_m[0] * sheet.size_m[1]))
     rng = sheet.rng
+    most = sheet.height * sheet.width / 12
+    count = int(min(rng.poisson(per_m2 * sheet.size_m[0] * sheet.size_m[1]), most))
     target = picture if alpha >= 1.0 else picture.copy()
-    centres = rng.random((count, 2)) * (sheet.width, sheet.height)
-    spread = rng.random((count, 2)) ** 2 * (size_m[1] - size_m[0]) + size_m[0]
-    axes = np.maximum(0.6, spread * sheet.per_m)
-    angles = rng.random(count) * 180
-    palette = np.asarray(colours, np.float32)[rng.integers(0, len(colours), count)]
-    palette = np.clip(palette * (0.85 + 0.3 * rng.random((count, 1))), 0, 1)
-    for centre, axis, angle, colour in zip(centres * 8, axes * 8, angles, palette.tolist(), strict=True):
-        box = (int(centre[0]), int(centre[1])), (int(axis[0]), int(axis[1]))
-        cv2.ellipse(target, box[0], box[1], float(angle), 0, 360, colour, -1, cv2.LINE_8, 3)
+    spread = rng.random((count, 2), np.float32) ** 2 * (size_m[1] - size_m[0]) + size_m[0]
+    axes = spread * sheet.per_m
+    large = axes.max(1) >= 0.9 if count else np.zeros(0, bool)
+    centres = rng.random((count, 2), np.float32) * np.float32((sheet.width, sheet.height))
+    shades = [vary(rng, colours[k % len(colours)], 0.15) for k in range(_SHADES)]
+    dots = centres[~large].astype(np.int32)
+    target[dots[:, 1], dots[:, 0]] = np.asarray(shades, np.float32)[rng.integers(0, _SHADES, len(dots))]
+    outlines = _ellipses(centres[large], np.maximum(axes[large], 0.7), rng.random(int(large.sum()), np.float32) * 6.2832)
+    for k, shade in enumerate(shades):
+        # One call for many outlines: where two of a shade overlap, the overlap stays open, as good a figure as any.
+        cv2.fillPoly(target, list(outlines[k::_SHADES]), shade, cv2.LINE_8, 3)
     if target is not picture:
         picture += np.float32(alpha) * (target - picture)
     return picture
+
+
+def _ellipses(centres: np.ndarray, axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """(N, 10, 2) int32 corners of ellipses in eighths of a texel."""
+    around = np.arange(10, dtype=np.float32) * np.float32(0.62832)
+    x, y = axes[:, :1] * np.cos(around), axes[:, 1:] * np.sin(around)
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    outline = np.stack([x * cos - y * sin, x * sin + y * cos], -1) + centres[:, None]
+    return np.asarray((outline * 8).astype(np.int32))
 
 
 def scratches(
@@ -148,6 +163,8 @@ def scratches(
 
 def vary(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
     """A colour near `colour`: lighter or darker by up to `amount`, and each channel by a third of that."""
-    shift = 1 + amount * (2 * rng.random() - 1) + amount / 3 * (2 * rng.random(3) - 1)
-    red, green, blue = np.clip(np.asarray(colour) * shift, 0.0, 1.0)
-    return float(red), float(green), float(blue)
+    overall, *single = (rng.random(4) * 2 - 1).tolist()
+    red, green, blue = (
+        min(1.0, max(0.0, value * (1 + amount * (overall + shift / 3)))) for value, shift in zip(colour, single, strict=True)
+    )
+    return red, green, blue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldloom.synth.geometry import Piece, placed
+from worldloom.synth.geometry import Piece, coarser, placed
 from worldloom.synth.materials.fabrics import painted, stripes
 from worldloom.synth.materials.ground import roof_tiles
 from worldloom.synth.materials.noise import Colour, Material, vary
@@ -55,9 +55,12 @@ def house(
     """
     tall = 3.0 * floors + 0.4
     wall, half = _wall(rng, kind), width / 2
-    parts: list[Piece] = [quad((-half, 0, tall), (width, 0, 0), (0, 0, -tall), wall)]
-    parts.append(quad((-half, depth, tall), (0, -depth, 0), (0, 0, -tall), wall, 0.4))
-    parts.append(quad((half, 0, tall), (0, depth, 0), (0, 0, -tall), wall, 0.4))
+    parts: list[Piece] = [
+        quad((-half, 0, 3.2), (width, 0, 0), (0, 0, -3.2), wall),
+        quad((-half, 0, tall), (width, 0, 0), (0, 0, 3.2 - tall), wall, 0.7),
+    ]
+    parts.append(quad((-half, depth, tall), (0, -depth, 0), (0, 0, -tall), wall, 0.2))
+    parts.append(quad((half, 0, tall), (0, depth, 0), (0, 0, -tall), wall, 0.2))
     parts += box(
         (-half - 0.02, -0.06, 0),
         (half + 0.02, 0.02, 0.55),
@@ -77,7 +80,8 @@ def house(
             if floor == 0 and column == door_at:
                 parts += _door(rng, x, trim)
                 continue
-            parts += _window(rng, x, z + 1.0, frame, trim, shutter, box_of_flowers=floor > 0 and rng.random() < 0.5)
+            flowers = floor > 0 and rng.random() < 0.5
+            parts += coarser(_window(rng, x, z + 1.0, frame, trim, shutter, flowers), 1.0 if floor == 0 else 0.7)
         if floor:
             parts += box(
                 (-half - 0.03, -0.07, 3.0 * floor + 0.2), (half + 0.03, 0.02, 3.0 * floor + 0.34), trim, 0.6, "back"
@@ -93,12 +97,12 @@ def house(
             (-half - 0.1, -0.4, tall),
             (half + 0.1, -0.4, tall),
             tiles,
-            0.8,
+            0.5,
         )
     )
     parts.append(
         quad4(
-            (half, depth / 2, ridge), (-half, depth / 2, ridge), (half, depth, tall), (-half, depth, tall), tiles, 0.3
+            (half, depth / 2, ridge), (-half, depth / 2, ridge), (half, depth, tall), (-half, depth, tall), tiles, 0.15
         )
     )
     for side in (-1, 1):
@@ -108,10 +112,10 @@ def house(
             if side < 0
             else ((side * half, 0, tall), (side * half, depth, tall))
         )
-        parts.append(quad4(*gable, *feet, wall, 0.4))
+        parts.append(quad4(*gable, *feet, wall, 0.2))
     at = (rng.random() - 0.5) * width * 0.6
     parts += box(
-        (at - 0.35, depth * 0.3, tall + 0.8), (at + 0.35, depth * 0.3 + 0.5, ridge + 0.9), red_brick(), 0.7, "bottom"
+        (at - 0.35, depth * 0.3, tall + 0.8), (at + 0.35, depth * 0.3 + 0.5, ridge + 0.9), red_brick(), 0.5, "bottom"
     )
     parts.append(
         tube(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from worldloom.synth.geometry import Leaves, Piece, placed
@@ -67,7 +69,7 @@ def tree(rng: np.random.Generator, height: float, crown: float, colour: Colour, 
             (lean[0] + reach * np.cos(angle), lean[1] + reach * np.sin(angle), z, crown * (0.34 + 0.16 * rng.random()))
         )
     inner = foliage((colour[0] * 0.75, colour[1] * 0.75, colour[2] * 0.75))
-    for x, y, z, r in lumps[:6]:
+    for x, y, z, _ in lumps[:6]:
         bough = [
             (lean[0], lean[1], trunk * 0.95),
             ((lean[0] + x) / 2, (lean[1] + y) / 2, trunk * 0.4 + z * 0.6),
@@ -75,7 +77,8 @@ def tree(rng: np.random.Generator, height: float, crown: float, colour: Colour, 
         ]
         parts.append(tube(bough, [girth * 0.55, girth * 0.4, girth * 0.2], wood_paint, 8))
     for x, y, z, r in lumps:
-        parts.append(ball((r * 0.86, r * 0.86, r * 0.7), (x, y, z), inner, 14, detail=0.7))
+        core = ball((r * 0.86, r * 0.86, r * 0.7), (x, y, z), inner, 12, detail=0.35)
+        parts.append(replace(core, soft=True))
     which = rng.integers(0, len(lumps), sprays)
     spheres = np.array(lumps)[which]
     direction = rng.normal(size=(sprays, 3))

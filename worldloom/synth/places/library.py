@@ -43,7 +43,7 @@ def library(rng: np.random.Generator) -> Place:
     return Place(
         name="a library",
         pieces=pieces,
-        light=Light(sun, tuple(lamps), None, 1.25, (0.06, 0.055, 0.05)),
+        light=Light(sun, tuple(lamps), None, 1.6, (0.06, 0.055, 0.05)),
         area=(-HALF_X, -HALF_Y, HALF_X, HALF_Y),
         inside=(0.0, 2.4),
         resolution=Resolution(texels_per_m=140, light_per_m=7, key_per_m=26),

@@ -43,7 +43,7 @@ def living_room(rng: np.random.Generator) -> Place:
     return Place(
         name="a living room",
         pieces=pieces,
-        light=Light(Key((-0.35, -1.0, 0.62), (3.2, 2.7, 2.0), 0.02), tuple(lamps), None, 1.15, (0.05, 0.05, 0.05)),
+        light=Light(Key((-0.35, -1.0, 0.62), (3.2, 2.7, 2.0), 0.02), tuple(lamps), None, 1.5, (0.05, 0.05, 0.05)),
         area=(-HALF_X, -HALF_Y, HALF_X, HALF_Y),
         inside=(2.0, -1.6),
         resolution=Resolution(texels_per_m=165, light_per_m=9, key_per_m=36),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from worldloom.synth.bake import Resolution
-from worldloom.synth.geometry import Patch, Piece, placed
+from worldloom.synth.geometry import Patch, Piece, coarser, placed
 from worldloom.synth.light import Key, Light
 from worldloom.synth.materials.ground import grass, gravel, water
 from worldloom.synth.materials.noise import Colour, vary
@@ -46,9 +46,9 @@ def park(rng: np.random.Generator) -> Place:
     return Place(
         name="a park",
         pieces=pieces,
-        light=Light(sun, (), lambda d: 1.2 * sky_colour(d), 0.95, (0.03, 0.035, 0.03)),
+        light=Light(sun, (), lambda d: 1.6 * sky_colour(d), 0.95, (0.03, 0.035, 0.03)),
         area=(-13.5, -13.5, 13.5, 13.5),
-        inside=(0.0, -5.0),
+        inside=(0.3, -8.0),
         resolution=Resolution(texels_per_m=70, light_per_m=3.0, key_per_m=16, gather=64, key_samples=3),
         backdrop=garden_view,
         sights=(
@@ -129,7 +129,7 @@ def _trees(rng: np.random.Generator) -> list[Piece]:
     for k, (x, y) in enumerate(spots):
         near = k < 14
         green = vary(rng, GREENS[int(rng.integers(len(GREENS)))], 0.2)
-        grown = tree(rng, float(rng.uniform(5.5, 8.0)), float(rng.uniform(1.9, 2.7)), green, 1000 if near else 350)
+        grown = tree(rng, float(rng.uniform(5.5, 8.0)), float(rng.uniform(1.9, 2.7)), green, 850 if near else 250)
         parts += placed(grown, (x, y, 0), rng.random() * 360)
     return parts
 
@@ -194,5 +194,6 @@ def _edge(rng: np.random.Generator) -> list[Piece]:
             )
             parts += placed(placed(piece, (x, 15.2, 0)), (0, 0, 0), turn)
     for turn, x in ((0, -9.0), (0, 8.0), (90, 2.0), (270, -5.0), (180, 7.0)):
-        parts += placed(placed(house(rng, 8.0, 2, kind=int(rng.integers(4))), (x, 27.0, 0)), (0, 0, 0), turn)
+        home = coarser(house(rng, 8.0, 2, kind=int(rng.integers(4))), 0.4)
+        parts += placed(placed(home, (x, 27.0, 0)), (0, 0, 0), turn)
     return parts

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from worldloom.synth.bake import Resolution
-from worldloom.synth.geometry import Piece, placed
+from worldloom.synth.geometry import Piece, coarser, placed
 from worldloom.synth.light import Key, Light
 from worldloom.synth.materials.ground import asphalt, bark, grass, paving
 from worldloom.synth.materials.noise import Colour, Material, Sheet, vary
@@ -38,7 +38,7 @@ def street(rng: np.random.Generator) -> Place:
     return Place(
         name="a street",
         pieces=pieces,
-        light=Light(sun, (), lambda d: 1.25 * sky_colour(d), 0.95, (0.03, 0.03, 0.03)),
+        light=Light(sun, (), lambda d: 2.0 * sky_colour(d), 1.05, (0.05, 0.05, 0.05)),
         area=(-HALF_LENGTH + 4, -KERB + 0.3, HALF_LENGTH - 4, KERB - 0.3),
         inside=(0.0, 0.5),
         resolution=Resolution(texels_per_m=72, light_per_m=3.0, key_per_m=16, gather=64, key_samples=3),
@@ -111,7 +111,7 @@ def _houses(rng: np.random.Generator) -> list[Piece]:
     for x, turn in ((-HALF_LENGTH - 9, 90), (HALF_LENGTH + 9, -90)):
         for k in range(3):
             front = house(rng, 7.5, 3, shop=k == 1, kind=int(rng.integers(4)))
-            parts += placed(front, (x, -8.0 + 8.0 * k, 0.05), turn)
+            parts += placed(coarser(front, 0.45), (x, -8.0 + 8.0 * k, 0.05), turn)
     return parts
 
 
