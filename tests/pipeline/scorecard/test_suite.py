@@ -3,7 +3,16 @@ from __future__ import annotations
 import json
 
 from worldloom.pipeline.scorecard.rows import rows_from
-from worldloom.pipeline.scorecard.suite import Scorecard, Task, machine, score, unscored
+from worldloom.pipeline.scorecard.suite import (
+    Scorecard,
+    Task,
+    machine,
+    plan_rows,
+    score,
+    speed_tasks,
+    unscored,
+    world_tasks,
+)
 
 
 def echo(name: str, **payload) -> Task:
@@ -66,3 +75,14 @@ def test_a_scorecard_is_json_and_says_what_it_ran_on(tmp_path):
     assert values["failures"] == {"dead": "crash: SIGSEGV"}
     assert values["rows"][0]["key"] == "pose.posed"
     assert {"worldloom", "python", "cores"} <= values["machine"].keys()
+
+
+def test_a_world_has_one_recipe_that_its_plan_decides():
+    first, again, other = (world_tasks(plan_rows(3, seed)) for seed in (0, 0, 1))
+    assert [task.recipe for task in first] == [task.recipe for task in again]
+    assert len({task.recipe for task in (*first, *other)}) == 6
+
+
+def test_rendering_is_timed_once_per_place():
+    plans = plan_rows(6, 0)
+    assert len(speed_tasks(plans)) == len({plan["place"] for plan in plans})
