@@ -47,7 +47,7 @@ def check_capacity(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
             if wanted > largest:
                 hint = "; set execution.memory_mb" if resource == "memory_mb" else ""
                 raise UsageError(
-                    f"{demand.name} wants {wanted:g} {unit} per worker, the largest node has {largest:g}{hint}"
+                    f"{demand.name} wants {_number(wanted)} {unit} per worker, the largest node has {_number(largest)}{hint}"
                 )
     if not demands:
         return
@@ -56,3 +56,7 @@ def check_capacity(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
     if wanted > there:
         names = ", ".join(demand.name for demand in demands)
         raise UsageError(f"{names} and the task that feeds them want {wanted:g} CPUs at least, there are {there:g}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:g}"

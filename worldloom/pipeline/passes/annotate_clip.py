@@ -149,18 +149,19 @@ def _encoded(layout: Layout, operation: Operation, key: str, annotator: Annotato
     if line.status == "ok":
         value = encode_value(operation.gives, answer.value)
     else:
-        line = replace(line, reason=slug(line.reason), notes={**line.notes, "why": line.reason})
+        counted = slug(line.reason)
+        why = {"why": line.reason} if counted != line.reason else {}
+        line = replace(line, reason=counted, notes={**line.notes, **why})
     head = {"annotation.json": encode_annotation(line)}
     stored = value
     if value and operation.gives in BLOBS:
         stored = _as_blob(layout, operation, key, value["value.npz"])
-    content = pack_parcel({**head, **stored})
     return {
         "status": line.status,
         "reason": line.reason,
         "facts": facts_of(operation.name, operation.gives, {**head, **value}),
-        "digest": hashlib.sha256(content).hexdigest(),
-        "payload": content,
+        "digest": hashlib.sha256(pack_parcel({**head, **value})).hexdigest(),
+        "payload": pack_parcel({**head, **stored}),
         "bytes": sum(map(len, value.values())),
     }
 

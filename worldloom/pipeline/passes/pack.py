@@ -160,10 +160,10 @@ def _filled(samples: Sequence[Chosen], target: float) -> Iterator[tuple[Chosen, 
 
 
 def _contents(sample: Chosen, operations: Sequence[Operation], crf: int) -> list[Any]:
-    """Everything that decides the bytes of a sample."""
+    """Everything that decides the bytes of a sample: what was found, not how, so equal answers are not packed again."""
     clip = sample.clip
     answers = {
-        operation.name: [operation.recipe, answer.status, answer.reason, answer.digest]
+        operation.name: [operation.method, operation.version, answer.status, answer.reason, answer.digest]
         for operation in operations
         if (answer := clip.answers.get(operation.name)) is not None
     }
