@@ -93,17 +93,20 @@ class Atlas:
             top = int(self._offset_y[k])
             self.texels[top : top + (height >> k), width : width + (width >> k)] = level
 
-    def sample(self, x: np.ndarray, y: np.ndarray, level: np.ndarray) -> np.ndarray:
-        """Trilinear reading.
+    def sample(self, x: np.ndarray, y: np.ndarray, level: np.ndarray, blend: bool = True) -> np.ndarray:
+        """Bilinear reading from the level whose texels are as large as the pixels.
 
         Args:
             x: (h, w) float32 texel coordinates on level 0, 0 at the left edge of texel 0.
             y: the same downwards.
             level: (h, w) float32, 0 the full size.
+            blend: mix the two nearest levels, so that no seam shows where they meet.
 
         Returns:
             (h, w, 4) uint8.
         """
+        if not blend:
+            return self._read(x, y, np.clip(level + np.float32(0.5), 0, LEVELS - 1).astype(np.int32))
         level = np.clip(level, 0, LEVELS - 1.001)
         low = level.astype(np.int32)
         share = level - low.astype(np.float32)

@@ -15,7 +15,9 @@ from worldloom.synth.world import world
 
 _SUBPIXELS = ((0.30, -0.22), (-0.27, 0.28))
 """Further rays through pixels on an edge (offsets from the centre), so that outlines do not crawl (ours)."""
-_MOST_EDGES = 45_000
+_MOST_EDGES = 40_000
+_LEAST_CONTRAST = 10.0
+"""Outlines between surfaces of nearly one brightness (of 255) are left as they are."""
 _COARSE = 4
 """People's shadows are looked for on every fourth pixel first."""
 
@@ -90,7 +92,7 @@ class Renderer:
         shadow = self._shadows(rays, hits, people)
         colour = _shaded(hits.colour, shadow, hits.who)
         shape = (plan.height, plan.width)
-        edges = self._edges(hits, shape)
+        edges = _edges(hits.surface.reshape(shape), colour.reshape(*shape, 3))
         if len(edges):
             self._smooth_edges(colour, edges, shadow, view, people, boxes)
         mask = hits.who.reshape(shape)
@@ -109,8 +111,9 @@ class Renderer:
         view: View,
         people: list[Posed],
         boxes: list[np.ndarray | None],
+        blend: bool = True,
     ) -> _Hits:
-        first = self.world.cast(rays, view.focal, self._threads)
+        first = self.world.cast(rays, view.focal, self._threads, blend)
         hits = _Hits(first.colour, first.depth, first.facet.copy(), np.zeros(len(rays), np.uint8), [])
         for number, (person, box) in enumerate(zip(people, boxes, strict=True), start=1):
             if box is None:
@@ -156,18 +159,6 @@ class Renderer:
             shadow[rows, columns] = np.maximum(shadow[rows, columns], dark)
         return np.asarray(cv2.blur(shadow, (3, 3)).ravel())
 
-    @staticmethod
-    def _edges(hits: _Hits, shape: tuple[int, int]) -> np.ndarray:
-        surface = hits.surface.reshape(shape)
-        edge = np.zeros(shape, bool)
-        across, down = surface[:, 1:] != surface[:, :-1], surface[1:] != surface[:-1]
-        edge[:, 1:] |= across
-        edge[:, :-1] |= across
-        edge[1:] |= down
-        edge[:-1] |= down
-        found = np.flatnonzero(edge)
-        return found if len(found) <= _MOST_EDGES else found[:: -(-len(found) // _MOST_EDGES)]
-
     def _smooth_edges(
         self,
         colour: np.ndarray,
@@ -179,7 +170,7 @@ class Renderer:
     ) -> None:
         u = np.concatenate([self._u[edges] + np.float32(dx) for dx, _ in _SUBPIXELS])
         v = np.concatenate([self._v[edges] + np.float32(dy) for _, dy in _SUBPIXELS])
-        hits = self._resolve(view.rays(u, v), u, v, view, people, boxes)
+        hits = self._resolve(view.rays(u, v), u, v, view, people, boxes, blend=False)
         more = _shaded(hits.colour, np.tile(shadow[edges], len(_SUBPIXELS)), hits.who)
         colour[edges] = (colour[edges] + more.reshape(len(_SUBPIXELS), -1, 3).sum(0)) / (1 + len(_SUBPIXELS))
 
@@ -193,13 +184,30 @@ class Renderer:
             if projected is None:
                 continue
             full_box[s] = projected
-            rows, columns = np.nonzero(mask == s + 1)
             share, full = person.share_in_frame(view, projected, hits.alone[s], self._threads)
             in_frame[s] = share
+            x0, y0 = (max(0, int(edge) - 2) for edge in projected[:2])
+            rows, columns = np.nonzero(
+                mask[y0 : max(0, int(projected[3]) + 3), x0 : max(0, int(projected[2]) + 3)] == s + 1
+            )
             if len(rows):
-                box[s] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+                box[s] = columns.min() + x0, rows.min() + y0, columns.max() + x0 + 1, rows.max() + y0 + 1
                 visibility[s] = min(len(rows) / max(full, 1.0), share)
         return box, full_box, visibility, in_frame
+
+
+def _edges(surface: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """(E,) indices of the pixels on both sides of an outline that shows: another surface and another brightness."""
+    green = colour[..., 1]
+    edge = np.zeros(surface.shape, bool)
+    across = (surface[:, 1:] != surface[:, :-1]) & (np.abs(green[:, 1:] - green[:, :-1]) > _LEAST_CONTRAST)
+    down = (surface[1:] != surface[:-1]) & (np.abs(green[1:] - green[:-1]) > _LEAST_CONTRAST)
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    found = np.flatnonzero(edge)
+    return found if len(found) <= _MOST_EDGES else found[:: -(-len(found) // _MOST_EDGES)]
 
 
 def _shaded(colour: np.ndarray, shadow: np.ndarray, who: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from worldloom.synth.world import World, as_picture
 
 _NEAR_M = 0.08
 """What is nearer to the camera's plane than this is not projected."""
-_MOST_SAMPLES = 16_000
+_MOST_SAMPLES = 8_000
 """The part of a projection beyond the picture is counted on at most about this many rays."""
 
 
@@ -47,11 +47,10 @@ class View:
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Picture coordinates (N, 2) and z (N,) of (N, 3) world points; coordinates are capped near the plane."""
-        local = (points - self.c2w[:3, 3]) @ self.c2w[:3, :3]
+        local = (points - self.c2w[:3, 3].astype(np.float32)) @ self.c2w[:3, :3].astype(np.float32)
         z = local[:, 2]
-        safe = np.maximum(z, _NEAR_M)
-        uv = local[:, :2] / safe[:, None] * self.focal + (self.width / 2, self.height / 2)
-        return uv, z
+        uv = local[:, :2] * (np.float32(self.focal) / np.maximum(z, np.float32(_NEAR_M)))[:, None]
+        return uv + np.float32((self.width / 2, self.height / 2)), z
 
 
 class Actor:
@@ -133,7 +132,7 @@ class Posed:
         x = row[:, 0] + bary[:, 0] * row[:, 2] + bary[:, 1] * row[:, 4]
         y = row[:, 1] + bary[:, 0] * row[:, 3] + bary[:, 1] * row[:, 5]
         level = row[:, 6] + np.log2(np.maximum(depth, 0.1) / focal)
-        albedo = self.figure.atlas.sample(as_picture(x), as_picture(y), as_picture(level)).reshape(-1, 4)[
+        albedo = self.figure.atlas.sample(as_picture(x), as_picture(y), as_picture(level), blend=False).reshape(-1, 4)[
             : len(rays), :3
         ]
         corner = self.normals[triangle]

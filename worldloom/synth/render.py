@@ -45,7 +45,10 @@ def render_world(plan: WorldPlan, video: Path, *, crf: float = 12, depth_every: 
     kept = sorted({*range(0, plan.frames, depth_every), plan.frames - 1})
     depth: list[np.ndarray] = []
     truth: list[Frame] = []
-    with Encoder(video, plan.width, plan.height, Fraction(plan.fps), crf, "veryfast") as encoder, _Writer(encoder) as writer:
+    with (
+        Encoder(video, plan.width, plan.height, Fraction(plan.fps), crf, "veryfast") as encoder,
+        _Writer(encoder) as writer,
+    ):
         for index in range(plan.frames):
             frame = renderer.frame(index)
             writer.write(frame.rgb)

@@ -117,15 +117,17 @@ class Figure:
         for k, picture in enumerate(paint(pieces, sizes, look)):
             self.atlas.store(k, np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]))
         self.atlas.finish()
-        self.table = atlas_table(mesh, self.atlas.slots, pieces)
-        self.part = np.array(body.part, np.int32)[mesh.piece]
+        part = np.array(body.part, np.int32)[mesh.piece]
+        order = np.argsort(part, kind="stable")  # parts in one block each: one product poses a block
+        self.part = part[order]
+        self.table = atlas_table(mesh, self.atlas.slots, pieces)[order]
+        self._block = np.searchsorted(self.part, np.arange(len(PARTS) + 1))
         self.height_m = height_m
         self._stride = _STRIDE * height_m * (0.85 if body.skirt else 1.0)
         self._vigour = 0.8 if body.skirt else 1.0
-        self._corners = mesh.corners.astype(np.float32)
-        self._normals = np.concatenate([_corner_normals(patch.grid, patch.normals()) for patch in body.patches]).astype(
-            np.float32
-        )
+        self._corners = mesh.corners.astype(np.float32)[order]
+        normals = [_corner_normals(patch.grid, patch.normals()) for patch in body.patches]
+        self._normals = np.concatenate(normals).astype(np.float32)[order]
 
     def posed(self, at: np.ndarray, heading: float, walked_m: float, walking: bool) -> tuple[np.ndarray, np.ndarray]:
         """World corners (n, 3, 3) and the normals there (n, 3, 3).
@@ -138,9 +140,12 @@ class Figure:
         """
         local = joints(walked_m / self._stride % 1.0, self._vigour if walking else 0.0, self.height_m)
         world = _shift(at[0], at[1], at[2] if len(at) > 2 else 0.0) @ _turn("z", np.degrees(heading)) @ local
-        turn = world[self.part][:, :3, :3].astype(np.float32)
-        corners = self._corners @ turn.transpose(0, 2, 1) + world[self.part][:, None, :3, 3].astype(np.float32)
-        return corners, self._normals @ turn.transpose(0, 2, 1)
+        corners, normals = np.empty_like(self._corners), np.empty_like(self._normals)
+        for number, matrix in enumerate(world.astype(np.float32)):
+            block = slice(self._block[number], self._block[number + 1])
+            corners[block] = (self._corners[block].reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]).reshape(-1, 3, 3)
+            normals[block] = (self._normals[block].reshape(-1, 3) @ matrix[:3, :3].T).reshape(-1, 3, 3)
+        return corners, normals
 
 
 def _corner_normals(grid: np.ndarray, normals: np.ndarray) -> np.ndarray:

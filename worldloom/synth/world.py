@@ -113,8 +113,15 @@ class World:
             painted = self.place.backdrop(Sheet(1024, 3072, (60.0, 20.0), np.random.default_rng((seed, 7))))
             self._backdrop = (np.clip(painted, 0, 1) * 255 + 0.5).astype(np.uint8)
 
-    def cast(self, rays: np.ndarray, focal: float, threads: int = 1) -> Hits:
-        """Colour and depth for (N, 6) float32 rays whose directions have length 1 along the camera's z-axis."""
+    def cast(self, rays: np.ndarray, focal: float, threads: int = 1, blend: bool = True) -> Hits:
+        """Colour and depth of what rays meet.
+
+        Args:
+            rays: (N, 6) float32, directions of length 1 along the camera's z-axis.
+            focal: of the camera, in pixels.
+            threads: of Embree.
+            blend: as of `Atlas.sample`.
+        """
         depth, triangle, bary, normal = self.mesh.cast(rays, threads)
         row = np.take(self._table, triangle, axis=0)
         x = row[:, 0] + bary[:, 0] * row[:, 2] + bary[:, 1] * row[:, 4]
@@ -130,7 +137,7 @@ class World:
         spot *= spot
         spot /= np.maximum(cosine2, np.float32(0.02))
         level = row[:, 6] + (0.25 * np.log2(spot) - np.float32(np.log2(focal) + 0.35))
-        colour = self._atlas.sample(*(as_picture(a) for a in (x, y, level))).reshape(-1, 4)[: len(rays)]
+        colour = self._atlas.sample(*(as_picture(a) for a in (x, y, level)), blend).reshape(-1, 4)[: len(rays)]
         miss = np.flatnonzero(triangle < 0)
         if len(miss):
             colour[miss, :3] = self._sky(direction[miss])

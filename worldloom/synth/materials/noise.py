@@ -120,12 +120,16 @@ def flecks(
     target = picture if alpha >= 1.0 else picture.copy()
     spread = rng.random((count, 2), np.float32) ** 2 * (size_m[1] - size_m[0]) + size_m[0]
     axes = spread * sheet.per_m
+    axes = axes[axes.max(1) >= 0.3] if count else axes  # what is far smaller than a texel does not show
+    count = len(axes)
     large = axes.max(1) >= 0.9 if count else np.zeros(0, bool)
     centres = rng.random((count, 2), np.float32) * np.float32((sheet.width, sheet.height))
     shades = [vary(rng, colours[k % len(colours)], 0.15) for k in range(_SHADES)]
     dots = centres[~large].astype(np.int32)
     target[dots[:, 1], dots[:, 0]] = np.asarray(shades, np.float32)[rng.integers(0, _SHADES, len(dots))]
-    outlines = _ellipses(centres[large], np.maximum(axes[large], 0.7), rng.random(int(large.sum()), np.float32) * 6.2832)
+    outlines = ellipses(
+        centres[large], np.maximum(axes[large], 0.7), rng.random(int(large.sum()), np.float32) * 6.2832
+    )
     for k, shade in enumerate(shades):
         # One call for many outlines: where two of a shade overlap, the overlap stays open, as good a figure as any.
         cv2.fillPoly(target, list(outlines[k::_SHADES]), shade, cv2.LINE_8, 3)
@@ -134,7 +138,7 @@ def flecks(
     return picture
 
 
-def _ellipses(centres: np.ndarray, axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
+def ellipses(centres: np.ndarray, axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """(N, 10, 2) int32 corners of ellipses in eighths of a texel."""
     around = np.arange(10, dtype=np.float32) * np.float32(0.62832)
     x, y = axes[:, :1] * np.cos(around), axes[:, 1:] * np.sin(around)
@@ -165,6 +169,7 @@ def vary(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
     """A colour near `colour`: lighter or darker by up to `amount`, and each channel by a third of that."""
     overall, *single = (rng.random(4) * 2 - 1).tolist()
     red, green, blue = (
-        min(1.0, max(0.0, value * (1 + amount * (overall + shift / 3)))) for value, shift in zip(colour, single, strict=True)
+        min(1.0, max(0.0, value * (1 + amount * (overall + shift / 3))))
+        for value, shift in zip(colour, single, strict=True)
     )
     return red, green, blue

@@ -183,7 +183,7 @@ def window(bars: Colour, panes: tuple[int, int] = (2, 2), curtain: Colour | None
         picture = np.ascontiguousarray(
             np.broadcast_to(fade * np.asarray((0.62, 0.74, 0.86), np.float32), (sheet.height, sheet.width, 3))
         )
-        tint(picture, fractal(sheet, 0.7, 0.65), (0.12, 0.13, 0.16), 0.6)
+        tint(picture, fractal(sheet, 0.5, 0.8) - 0.2, (0.16, 0.18, 0.22), 0.35)
         cloth = curtain or vary(rng, (0.85, 0.8, 0.7), 0.2)
         for side in (0, 1):
             share = int(sheet.width * (0.12 + 0.18 * rng.random()))

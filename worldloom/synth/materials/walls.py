@@ -28,7 +28,7 @@ def plaster(colour: Colour, age: float = 0.5) -> Material:
         dark = (colour[0] * 0.6, colour[1] * 0.55, colour[2] * 0.5)
         pale = (min(1, colour[0] * 1.15), min(1, colour[1] * 1.15), min(1, colour[2] * 1.15))
         tint(picture, fractal(sheet, 0.7, 0.65) - 0.9, dark, 0.35 * age)
-        flecks(sheet, picture, 60 + 90 * age, (0.003, 0.035), [dark, pale], 0.25 + 0.25 * age)
+        flecks(sheet, picture, 80 + 140 * age, (0.002, 0.018), [dark, pale], 0.25 + 0.25 * age)
         scratches(sheet, picture, 1 + 3 * age, 0.5, dark, 0.6)
         return np.clip(picture, 0.02, 1.0)
 

@@ -84,7 +84,7 @@ def car(rng: np.random.Generator, colour: Colour, length: float = 4.2) -> list[P
         turn = np.eye(4)  # (x, y, z) of the loft is (height, side, length) of the car
         turn[:3, :3] = [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
         flipped = upright.moved(turn)
-        grid = np.roll(flipped.grid[:, :-1], -6, axis=1)[:, ::-1]
+        grid = np.roll(flipped.grid[:, :-1], -18, axis=1)[:, ::-1]
         return type(flipped)(np.concatenate([grid, grid[:, :1]], 1), paint, 0.9, smooth=True)
 
     parts: list[Piece] = [along_x(body, _car_body(colour), 3.4), along_x(cabin, _glasshouse(colour), 3.0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from worldloom.synth.materials.noise import Colour, Sheet, fractal, tint, vary
+from worldloom.synth.materials.noise import Colour, Sheet, ellipses, fractal, tint, vary
 
 TOP_DEG, BOTTOM_DEG = 90.0, -30.0
 """Elevations of the panorama's upper and lower edge."""
@@ -71,22 +71,7 @@ def _horizon(picture: np.ndarray, sheet: Sheet, houses: int) -> np.ndarray:
         cv2.fillPoly(picture, [roof], vary(rng, (0.58, 0.33, 0.26), 0.3))
         for k in range(2, w - 4, 9):
             cv2.rectangle(picture, (x + k, top + 6), (x + k + 4, top + 13), (0.3, 0.35, 0.42), -1)
-    for _ in range(700):
-        size = (0.4 + 1.5 * rng.random() ** 2) * degree
-        at = (int(rng.random() * sheet.width), int(level + (1.2 * rng.random() - 0.6) * degree - size * 0.4))
-        green = vary(rng, (0.25, 0.40, 0.18), 0.45)
-        cv2.ellipse(picture, at, (int(size), int(size * (0.8 + 0.7 * rng.random()))), 0, 0, 360, green, -1)
-        light = vary(rng, (0.38, 0.52, 0.22), 0.3)
-        cv2.ellipse(
-            picture,
-            (at[0] - int(size * 0.3), at[1] - int(size * 0.3)),
-            (int(size * 0.5), int(size * 0.4)),
-            0,
-            0,
-            360,
-            light,
-            -1,
-        )
+    _far_trees(picture, sheet, level, degree)
     lawn = picture[level + int(0.6 * degree) :]
     lawn[:] = np.asarray((0.36, 0.50, 0.20), np.float32)
     part = Sheet(*lawn.shape[:2], (60.0, 60.0 * lawn.shape[0] / lawn.shape[1]), rng)
@@ -94,3 +79,28 @@ def _horizon(picture: np.ndarray, sheet: Sheet, houses: int) -> np.ndarray:
     ground = picture[level - int(3 * degree) :]
     ground *= (1 + 0.05 * fractal(Sheet(*ground.shape[:2], (60.0, 10.0), rng), 0.5, 0.9))[..., None]
     return np.clip(picture, 0, 1)
+
+
+def _far_trees(picture: np.ndarray, sheet: Sheet, level: int, degree: float) -> None:
+    """A belt of trees along the horizon: flecks of leaves, lighter towards the top of each crown."""
+    rng, trees, flecks = sheet.rng, 420, 90
+    x, size = rng.random(trees) * sheet.width, (0.7 + 1.9 * rng.random(trees) ** 2) * degree
+    foot = level + (0.9 * rng.random(trees) - 0.3) * degree
+    angle, reach = rng.random((trees, flecks)) * 6.2832, np.sqrt(rng.random((trees, flecks)))
+    across = reach * np.cos(angle) * size[:, None] * (0.7 + 0.3 * rng.random((trees, 1)))
+    up = reach * np.sin(angle) * size[:, None]
+    centre = np.stack([x[:, None] + across, foot[:, None] - 0.9 * size[:, None] + up], -1).reshape(-1, 2)
+    hue = np.repeat(rng.random(trees), flecks)
+    light = 0.55 - 0.42 * (up / size[:, None]).ravel() + 0.25 * rng.random(trees * flecks)
+    axes = (0.10 + 0.16 * rng.random((trees * flecks, 2))) * np.repeat(size, flecks)[:, None]
+    outlines = ellipses(centre.astype(np.float32), axes.astype(np.float32), rng.random(trees * flecks).astype(np.float32) * 3)
+    order = np.argsort(light)
+    for part in np.array_split(order, 10):
+        for warm in (0, 1):
+            chosen = part[(hue[part] > 0.5) == bool(warm)]
+            base = (0.36, 0.50, 0.20) if warm else (0.26, 0.44, 0.24)
+            shade = vary(rng, base, 0.1)
+            tone = float(light[chosen].mean()) if len(chosen) else 1.0
+            colour = tuple(min(1.0, channel * (0.55 + 0.75 * tone)) for channel in shade)
+            for outline in outlines[chosen]:
+                cv2.fillConvexPoly(picture, outline, colour, cv2.LINE_8, 3)

@@ -129,7 +129,7 @@ def _trees(rng: np.random.Generator) -> list[Piece]:
     for k, (x, y) in enumerate(spots):
         near = k < 14
         green = vary(rng, GREENS[int(rng.integers(len(GREENS)))], 0.2)
-        grown = tree(rng, float(rng.uniform(5.5, 8.0)), float(rng.uniform(1.9, 2.7)), green, 850 if near else 250)
+        grown = tree(rng, float(rng.uniform(5.5, 8.0)), float(rng.uniform(1.9, 2.7)), green, 800 if near else 260)
         parts += placed(grown, (x, y, 0), rng.random() * 360)
     return parts
 
