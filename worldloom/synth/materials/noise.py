@@ -127,9 +127,7 @@ def flecks(
     shades = [vary(rng, colours[k % len(colours)], 0.15) for k in range(_SHADES)]
     dots = centres[~large].astype(np.int32)
     target[dots[:, 1], dots[:, 0]] = np.asarray(shades, np.float32)[rng.integers(0, _SHADES, len(dots))]
-    outlines = ellipses(
-        centres[large], np.maximum(axes[large], 0.7), rng.random(int(large.sum()), np.float32) * 6.2832
-    )
+    outlines = ellipses(centres[large], np.maximum(axes[large], 0.7), rng.random(int(large.sum()), np.float32) * 6.2832)
     for k, shade in enumerate(shades):
         # One call for many outlines: where two of a shade overlap, the overlap stays open, as good a figure as any.
         cv2.fillPoly(target, list(outlines[k::_SHADES]), shade, cv2.LINE_8, 3)

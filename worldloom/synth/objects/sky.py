@@ -93,7 +93,9 @@ def _far_trees(picture: np.ndarray, sheet: Sheet, level: int, degree: float) -> 
     hue = np.repeat(rng.random(trees), flecks)
     light = 0.55 - 0.42 * (up / size[:, None]).ravel() + 0.25 * rng.random(trees * flecks)
     axes = (0.10 + 0.16 * rng.random((trees * flecks, 2))) * np.repeat(size, flecks)[:, None]
-    outlines = ellipses(centre.astype(np.float32), axes.astype(np.float32), rng.random(trees * flecks).astype(np.float32) * 3)
+    outlines = ellipses(
+        centre.astype(np.float32), axes.astype(np.float32), rng.random(trees * flecks).astype(np.float32) * 3
+    )
     order = np.argsort(light)
     for part in np.array_split(order, 10):
         for warm in (0, 1):
