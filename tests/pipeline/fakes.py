@@ -87,7 +87,7 @@ class Trouble(Annotator):
     method = "trouble"
     gives = "quality"
     Config = TroubleRules
-    resources = Resources(deadline_s=3.0, memory_mb=2000)
+    resources = Resources(deadline_s=5.0, memory_mb=2000)
 
     def annotate(self, clip: Clip, scratch: Path) -> Given | Absent:
         if clip.frames == self.config.raises:

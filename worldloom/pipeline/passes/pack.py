@@ -21,7 +21,8 @@ from worldloom.pipeline.passes.compose import Chosen
 from worldloom.pipeline.passes.work import Work, entry_of
 
 PACK_VERSION = "1"
-"""Changes whenever the same clips and annotations make other shards or other catalog rows."""
+"""Changes whenever the same clips and annotations make other shards or other catalog rows: with the form of samples
+and catalog, the encoder, and `synth.reverse`."""
 
 DEADLINE_S = 7200.0
 """Wall-clock limit per shard (default ours); what takes time is encoding derived clips."""
