@@ -46,9 +46,8 @@ def check_capacity(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
             largest = max((getattr(node, resource) for node in nodes), default=0.0)
             if wanted > largest:
                 hint = "; set execution.memory_mb" if resource == "memory_mb" else ""
-                raise UsageError(
-                    f"{demand.name} wants {_number(wanted)} {unit} per worker, the largest node has {_number(largest)}{hint}"
-                )
+                has = f"the largest node has {_number(largest)}"
+                raise UsageError(f"{demand.name} wants {_number(wanted)} {unit} per worker, {has}{hint}")
     if not demands:
         return
     wanted = sum(demand.cpus for demand in demands) + FEEDING_CPUS
