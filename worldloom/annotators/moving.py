@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated
 
@@ -10,19 +11,37 @@ import numpy as np
 from pydantic import Field
 
 from worldloom.annotators.background import background_of, foreground
+from worldloom.annotators.plane_sweep import View
 from worldloom.annotators.residual_flow import (
     StillMotion,
     dense_flow,
-    inconsistent,
+    mismatch,
     motion_from_features,
     motion_from_poses,
     residual,
 )
+from worldloom.annotators.sweep_views import depth_range
 from worldloom.annotators.tracking import Detection
 from worldloom.catalogs.config import Strict
 
-Poses = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""c2w (n, 4, 4), intrinsics (n, 4), translation known (n,), scale group (n,) of the frames looked at."""
+
+@dataclass
+class Poses:
+    """What is known of the camera at the frames looked at.
+
+    Attributes:
+        c2w: (n, 4, 4).
+        k: (n, 4) intrinsics in pixels of the working picture.
+        moves: (n,) bool, translation is known.
+        group: (n,) scale group.
+        nearest: depth of the nearest still thing by scale group; filled in by `find_moving`.
+    """
+
+    c2w: np.ndarray
+    k: np.ndarray
+    moves: np.ndarray
+    group: np.ndarray
+    nearest: dict[int, float] = field(default_factory=dict)
 
 
 class MovingRules(Strict):
@@ -34,6 +53,9 @@ class MovingRules(Strict):
         flow_s: time between the two frames whose flow is looked at.
         residual_px: least flow that no camera motion explains.
         residual_spreads: the same in median absolute residuals of the picture (flow is noisier in some).
+        plane_from: share of features on one homography from which what it leaves over counts beside known poses.
+        flow_error: share of the flow's length that may be its error; taken off the residual.
+        most_mismatch: 8-bit levels between a pixel's surroundings and where the flow takes them; above, it was guessed.
         least_area: of a blob, as a share of the picture.
         most_area: of a blob; more is no subject but a failure.
     """
@@ -43,6 +65,9 @@ class MovingRules(Strict):
     flow_s: Annotated[float, Field(gt=0)] = 0.15
     residual_px: Annotated[float, Field(gt=0)] = 1.2
     residual_spreads: Annotated[float, Field(gt=0)] = 5.0
+    plane_from: Annotated[float, Field(ge=0, le=1)] = 0.6
+    flow_error: Annotated[float, Field(ge=0, lt=1)] = 0.08
+    most_mismatch: Annotated[float, Field(gt=0)] = 10.0
     least_area: Annotated[float, Field(gt=0, lt=1)] = 0.0025
     most_area: Annotated[float, Field(gt=0, le=1)] = 0.6
 
@@ -92,6 +117,10 @@ def find_moving(
 ) -> tuple[list[list[Detection]], list[np.ndarray], float]:
     """Detections per frame of a moving camera.
 
+    Poses leave room for things that are near: who walks along the line of sight is not found with them. Where one
+    homography explains most of the picture, what it leaves over counts as well, as long as the track is sure of itself
+    at some time (`TrackRules.least_sure`).
+
     Args:
         pictures: (h, w, 3) uint8, in order.
         fps: of these pictures.
@@ -103,52 +132,108 @@ def find_moving(
         that followed one homography (1 with poses).
     """
     grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in pictures]
-    last, step = len(grey) - 1, max(1, round(rules.flow_s * fps))
-    found: list[list[Detection]] = []
+    if poses is not None:
+        poses = replace(poses, nearest=nearest_things(grey, poses))
+    step = max(1, min(round(rules.flow_s * fps), len(grey) - 1))
+    sure: list[list[np.ndarray]] = [[] for _ in grey]
+    likely: list[list[np.ndarray]] = [[] for _ in grey]
     shifts, shares = [np.eye(3)], []
-    for t, picture in enumerate(pictures):
-        other = t + step if t + step <= last else max(0, t - step)
-        motion, share = _still_motion(grey, t, other, poses)
-        shares.append(share)
+    for t in range(len(grey)):
         if t > 0:
-            shifts.append(_still_motion(grey, t - 1, t, poses)[0].homography)
-        mask = moving_mask(grey[t], grey[other], motion, rules)
-        found.append(detections(mask, picture, rules))
+            motion, share = _still_motion(grey, t - 1, t, poses)
+            shifts.append(motion.homography)
+            shares.append(share)
+        for a, b in ((t, t + step), (t + step, t)) if t + step < len(grey) else ():
+            flow = dense_flow(grey[a], grey[b])
+            miss = mismatch(flow, grey[a], grey[b])
+            motion, _ = _still_motion(grey, a, b, poses)
+            sure[a].append(unexplained(flow, miss, motion, rules))
+            if motion.epipole is not None:
+                plane, share = motion_from_features(grey[a], grey[b])
+                motion = plane if share >= rules.plane_from else motion
+            likely[a].append(unexplained(flow, miss, motion, rules))
+    found = []
+    for picture, one, other in zip(pictures, sure, likely, strict=True):
+        certain = moving_mask(np.fmin.reduce(one), rules)
+        found.append(detections(moving_mask(np.fmin.reduce(other), rules) | certain, picture, rules, certain))
     return found, shifts, float(np.median(shares))
 
 
 def _still_motion(grey: list[np.ndarray], a: int, b: int, poses: Poses | None) -> tuple[StillMotion, float]:
-    if poses is None:
+    if poses is None or not np.isfinite(poses.c2w[[a, b]]).all():
         return motion_from_features(grey[a], grey[b])
-    c2w, k, known, group = poses
-    if not np.isfinite(c2w[[a, b]]).all():
-        return motion_from_features(grey[a], grey[b])
-    moves = bool(known[a] and known[b] and group[a] == group[b])
-    return motion_from_poses(c2w[a], c2w[b], k[a], k[b], moves), 1.0
+    moves = poses.moves[a] and poses.moves[b] and poses.group[a] == poses.group[b]
+    nearest = poses.nearest.get(int(poses.group[a])) if moves else None
+    return motion_from_poses(poses.c2w[a], poses.c2w[b], poses.k[a], poses.k[b], nearest), 1.0
 
 
-def moving_mask(first: np.ndarray, second: np.ndarray, motion: StillMotion, rules: MovingRules) -> np.ndarray:
-    """(h, w) bool: the flow at this pixel is well measured, and no still thing moves like that."""
-    there = dense_flow(first, second)
-    back = dense_flow(second, first)
-    left_over = residual(there, motion)
-    scale = first.shape[1] / 320
-    spread = float(np.median(left_over))
-    moving = left_over > max(rules.residual_px * scale, rules.residual_spreads * spread)
-    moving &= ~inconsistent(there, back, max(1.0 * scale, 0.2 * float(np.median(np.linalg.norm(there, axis=-1)))))
-    height, width = first.shape
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    landed_x, landed_y = x + there[..., 0], y + there[..., 1]
-    return moving & (landed_x >= 0) & (landed_x < width) & (landed_y >= 0) & (landed_y < height)
+def nearest_things(grey: list[np.ndarray], poses: Poses, samples: int = 8) -> dict[int, float]:
+    """Depth of the nearest still thing in each scale group, from features that the poses triangulate.
+
+    Args:
+        grey: (h, w) uint8, in order.
+        poses: of them.
+        samples: frames looked at per group.
+    """
+    found = {}
+    for group in np.unique(poses.group[poses.moves]):
+        rows = np.flatnonzero(poses.moves & (poses.group == group) & np.isfinite(poses.c2w).all(axis=(1, 2)))
+        near = []
+        for t in rows[np.unique(np.linspace(0, len(rows) - 1, samples).astype(int))]:
+            others = [int(j) for j in rows if abs(int(j) - int(t)) in (2, 4, 8)]
+            views = [View(grey[j], poses.c2w[j], poses.k[j]) for j in (int(t), *others)]
+            between = depth_range(views[0], views[1:])
+            near += [between[0]] if between else []
+        if near:
+            found[int(group)] = float(np.median(near))
+    return found
 
 
-def detections(mask: np.ndarray, picture: np.ndarray, rules: MovingRules) -> list[Detection]:
+def unexplained(flow: np.ndarray, miss: np.ndarray, motion: StillMotion, rules: MovingRules) -> np.ndarray:
+    """(h, w) px of flow that no still thing has; NaN where the flow was guessed.
+
+    Args:
+        flow: (h, w, 2) px.
+        miss: (h, w) of `mismatch`.
+        motion: of still points.
+        rules: thresholds.
+    """
+    left_over = residual(flow, motion)
+    left_over -= rules.flow_error * np.linalg.norm(flow, axis=-1)
+    return np.where(miss <= rules.most_mismatch, np.maximum(left_over, 0), np.nan).astype(np.float32)
+
+
+def moving_mask(left_over: np.ndarray, rules: MovingRules) -> np.ndarray:
+    """(h, w) bool: regions of unexplained flow that somewhere exceed twice the threshold.
+
+    Flow behind an edge is wrong on the side that is hidden in the other frame, so `left_over` should be the smaller of
+    the flow to a later and to an earlier frame: what moves is unexplained in both.
+
+    Args:
+        left_over: (h, w) px, NaN where unknown.
+        rules: thresholds.
+    """
+    seen = np.isfinite(left_over)
+    if not seen.any():
+        return np.zeros(left_over.shape, bool)
+    scale = left_over.shape[1] / 320
+    least = max(rules.residual_px * scale, rules.residual_spreads * float(np.median(left_over[seen])))
+    weak = seen & (left_over > least)
+    _, regions = cv2.connectedComponents(weak.astype(np.uint8))
+    strong = np.unique(regions[seen & (left_over > 2 * least)])
+    return np.asarray(weak & np.isin(regions, strong))
+
+
+def detections(
+    mask: np.ndarray, picture: np.ndarray, rules: MovingRules, certain: np.ndarray | None = None
+) -> list[Detection]:
     """Boxes around the blobs of a mask, parts of one thing joined, in order of area.
 
     Args:
         mask: (h, w) bool.
         picture: (h, w, 3) uint8.
         rules: thresholds.
+        certain: (h, w) bool, the part of the mask that no still thing explains; all of it where not given.
     """
     width = mask.shape[1]
     unit = max(1, round(width / 320))
@@ -167,7 +252,8 @@ def detections(mask: np.ndarray, picture: np.ndarray, rules: MovingRules) -> lis
         x1, y1 = (max(stats[i, axis] + stats[i, axis + 2] for i in labels_in) for axis in (0, 1))
         body = np.isin(labels[y0:y1, x0:x1], labels_in).astype(np.uint8)
         box = np.array([x0, y0, x1, y1], np.float64)
-        found.append((area, Detection(box, colours_of(picture[y0:y1, x0:x1], body))))
+        sure = 1.0 if certain is None else float(certain[y0:y1, x0:x1][body > 0].mean())
+        found.append((area, Detection(box, colours_of(picture[y0:y1, x0:x1], body), sure)))
     return [detection for _, detection in sorted(found, key=lambda one: (-one[0], tuple(one[1].box)))]
 
 
@@ -197,12 +283,25 @@ def _belong(left: np.ndarray, right: np.ndarray) -> bool:
     narrow = min(left[2] - left[0], right[2] - right[0])
     gap = max(left[1], right[1]) - min(left[3], right[3])
     tall = max(left[3] - left[1], right[3] - right[1])
-    return bool(both >= 0.5 * narrow and gap <= 0.25 * tall)
+    return bool(both >= 0.5 * narrow and gap <= 0.35 * tall)
 
 
 def colours_of(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(384,) histogram of lightness and colour over a mask, slightly smeared, summing to 1."""
+    """(768,) histograms of lightness and colour of the upper and the lower half, slightly smeared, summing to 1.
+
+    Args:
+        picture: (h, w, 3) uint8, what is inside the box.
+        mask: (h, w) uint8, what of it belongs to the subject.
+    """
     lab = cv2.cvtColor(picture, cv2.COLOR_RGB2Lab)
+    middle = max(1, len(lab) // 2)
+    halves = [
+        _histogram(lab[rows], mask[rows]) for rows in (slice(None, middle), slice(middle, None)) if len(lab[rows])
+    ]
+    return np.concatenate([halves[0], halves[-1]]) / 2
+
+
+def _histogram(lab: np.ndarray, mask: np.ndarray) -> np.ndarray:
     histogram = cv2.calcHist([lab], [0, 1, 2], mask, [6, 8, 8], [0, 256, 80, 176, 80, 176])
     smeared = np.stack([cv2.GaussianBlur(plane, (3, 3), 0.7) for plane in histogram])
     return np.asarray(smeared.ravel() / max(float(smeared.sum()), 1e-9), np.float32)

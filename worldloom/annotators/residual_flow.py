@@ -1,8 +1,8 @@
 """What moves by itself while the camera moves: optical flow that no motion of the camera explains.
 
-With poses, a still point moves along its epipolar line, away from the epipole; without them, or where the camera only
-turns, it moves by one homography. What moves along its epipolar line outwards looks like a near still thing and is
-not found.
+With poses, a still point moves along its epipolar line, no farther than the nearest thing of the scene would; without
+them, or where the camera only turns, it moves by one homography. What moves along its epipolar line no farther than
+that looks like a still thing that is nearer than it is, and is not found.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ class StillMotion:
     Attributes:
         homography: (3, 3) motion of points at infinity (or of the whole picture where `epipole` is None).
         epipole: (3,) image of the first camera's centre in the second picture, homogeneous; None without parallax.
+        nearest: depth of the nearest still thing, in the unit of the poses.
     """
 
     homography: np.ndarray
     epipole: np.ndarray | None
+    nearest: float = 0.0
 
 
 def motion_from_poses(
-    c2w_a: np.ndarray, c2w_b: np.ndarray, k_a: np.ndarray, k_b: np.ndarray, moves: bool
+    c2w_a: np.ndarray, c2w_b: np.ndarray, k_a: np.ndarray, k_b: np.ndarray, nearest: float | None
 ) -> StillMotion:
     """The motion that two known poses give.
 
@@ -38,11 +40,13 @@ def motion_from_poses(
         c2w_b: (4, 4) of the second.
         k_a: (4,) intrinsics in pixels of the working picture.
         k_b: (4,).
-        moves: false where translation is unknown or means nothing.
+        nearest: depth of the nearest still thing; None where translation is unknown or means nothing.
     """
     relative = np.linalg.inv(c2w_b) @ c2w_a
     homography = matrix_of(k_b) @ relative[:3, :3] @ np.linalg.inv(matrix_of(k_a))
-    return StillMotion(homography, matrix_of(k_b) @ relative[:3, 3] if moves else None)
+    if nearest is None:
+        return StillMotion(homography, None)
+    return StillMotion(homography, matrix_of(k_b) @ relative[:3, 3], nearest)
 
 
 def tracked_features(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +85,7 @@ def motion_from_features(first: np.ndarray, second: np.ndarray) -> tuple[StillMo
 
 
 def residual(flow: np.ndarray, motion: StillMotion) -> np.ndarray:
-    """(h, w) px: how far the flow is from the nearest motion that a still point could have.
+    """(h, w) px: how far the flow is from the nearest motion that a still point could have; NaN where it may vanish.
 
     Args:
         flow: (h, w, 2) px, from the first frame to the second.
@@ -95,13 +99,14 @@ def residual(flow: np.ndarray, motion: StillMotion) -> np.ndarray:
     away = landed - far_xy
     if motion.epipole is None:
         return np.asarray(np.linalg.norm(away, axis=-1), np.float32)
-    # A still point at inverse depth q > 0 lands at (far + q e): from the far point towards or away from the epipole.
-    along = motion.epipole[:2] - far_xy * motion.epipole[2]
-    length = np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
-    along = along / length
-    forward = (away * along).sum(axis=-1)
-    across = np.abs(away[..., 0] * along[..., 1] - away[..., 1] * along[..., 0])
-    return np.asarray(np.where(forward >= 0, across, np.hypot(across, forward)), np.float32)
+    # A still point at depth z lands at far + e / z: between the point at infinity and the nearest thing of the scene.
+    near = far + motion.epipole / max(motion.nearest, 1e-12)
+    beside = near[..., 2] > 1e-6
+    span = np.where(beside[..., None], near[..., :2] / np.where(beside, near[..., 2], 1.0)[..., None] - far_xy, 0.0)
+    square = np.maximum((span**2).sum(axis=-1), 1e-12)
+    share = np.clip((away * span).sum(axis=-1) / square, 0.0, 1.0)
+    left_over = np.linalg.norm(away - share[..., None] * span, axis=-1)
+    return np.where(beside, left_over, np.nan).astype(np.float32)
 
 
 def dense_flow(first: np.ndarray, second: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
@@ -111,9 +116,18 @@ def dense_flow(first: np.ndarray, second: np.ndarray, start: np.ndarray | None =
     return np.asarray(dis.calc(first, second, begin), np.float32)
 
 
-def inconsistent(there: np.ndarray, back: np.ndarray, tolerance: float) -> np.ndarray:
-    """(h, w) bool: going there and back does not return: occluded, or flow that means nothing."""
-    height, width = there.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    returned = cv2.remap(back, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(np.linalg.norm(there + returned, axis=-1) > tolerance)
+def mismatch(flow: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(h, w) mean 8-bit difference of a pixel's 5x5 surroundings from where the flow takes them; inf outside.
+
+    Args:
+        flow: (h, w, 2) px.
+        first: (h, w) uint8.
+        second: (h, w) uint8.
+    """
+    height, width = first.shape
+    x = (np.arange(width) + flow[..., 0]).astype(np.float32)
+    y = (np.arange(height)[:, None] + flow[..., 1]).astype(np.float32)
+    fetched = cv2.remap(second, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    difference = cv2.blur(cv2.absdiff(first, fetched).astype(np.float32), (5, 5))
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return np.where(inside, difference, np.inf).astype(np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from worldloom.annotators.annotator import Absent, Annotator, Given, Resources
-from worldloom.annotators.moving import MovingRules, camera_stands, find_in_front, find_moving
+from worldloom.annotators.moving import MovingRules, Poses, camera_stands, find_in_front, find_moving
 from worldloom.annotators.tracking import Track, TrackRules, track_boxes
 from worldloom.catalogs.cameras import resize_intrinsics
 from worldloom.catalogs.clip import Clip, Subjects
@@ -84,20 +84,19 @@ class SubjectAnnotator(Annotator):
                 cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for i, frame in enumerate(frames) if i in wanted
             ]
 
-    def _poses(
-        self, clip: Clip, shown: np.ndarray, shape: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-        """Camera-to-world, intrinsics of the working picture, whether translation is known, and scale group."""
+    def _poses(self, clip: Clip, shown: np.ndarray, shape: tuple[int, ...]) -> Poses | None:
+        """The camera at the frames looked at; None where there is none for at least nine in ten of them."""
         camera = clip.camera
         if camera is None or camera.valid[shown].mean() < 0.9:
             return None
         k = resize_intrinsics(camera.intrinsics[shown], shape[1] / clip.width, shape[0] / clip.height)
-        return camera.c2w[shown], k, camera.translation_known[shown], camera.scale_group[shown]
+        return Poses(camera.c2w[shown], k, camera.translation_known[shown], camera.scale_group[shown])
 
     def _subjects(self, tracks: list[Track], shown: np.ndarray, clip: Clip, scale: np.ndarray, fps: float) -> Subjects:
         boxes = np.full((len(tracks), clip.frames, 4), np.nan, np.float32)
         for s, track in enumerate(tracks):
-            boxes[s] = filled(track, shown, clip.frames, self.config.tracking.dormant_s * fps) * scale
+            box = filled(track, shown, clip.frames, self.config.tracking.dormant_s * fps) * scale
+            boxes[s] = np.clip(box, 0, [clip.width, clip.height] * 2)
         visibility = [box_visibility(box, width=clip.width, height=clip.height) for box in boxes]
         return Subjects(
             id=np.arange(len(tracks), dtype=np.int32),

@@ -1,4 +1,4 @@
-"""Boxes over time: a constant-velocity Kalman filter per track, Hungarian assignment, dormancy, and coming back.
+"""Boxes over time: a constant-velocity Kalman filter per track, Hungarian assignment, and who came back.
 
 Nothing here looks at pictures: a detection is a box and a histogram of its colours.
 """
@@ -27,11 +27,19 @@ class TrackRules(Strict):
         velocity_noise: standard deviation of the change of velocity per frame, in box heights (they use 1/160; people
             who turn round need more).
         measure_noise: standard deviation of a detected side, in box heights.
+        part_area: a detection smaller than this share of the expected box may be a part of the subject,
+        part_inside: if at least this share of it lies inside the expected box,
+        part_noise: and then it moves the box little: standard deviation of its sides, in box heights.
         gate: least score of a match: the larger of IoU and 1 - distance of centres in box diagonals.
         colour_weight: share of the colours in a match's score, the rest is place.
-        dormant_s: a track without a detection for so long is put to sleep.
-        return_s: a sleeping track may wake up for so long.
-        return_colour: least likeness of colours (histogram intersection) for that.
+        dormant_s: a stay ends when there was no detection for so long.
+        least_seen: share of the frames of its stays in which a track must be detected.
+        least_sure: mean share of a track's detections that no still thing explains.
+        return_s: two stays at most so far apart may be one subject,
+        return_colour: if their colours are at least so alike (histogram intersection; halves of one stay 0.84-0.99,
+            two people in black 0.77-0.92, others below 0.75 in one real video).
+        near_s: two stays at most so far apart, the later where the earlier ended,
+        near_colour: are one subject already if their colours are so alike.
         min_s: tracks seen for less time are dropped.
         min_travel: tracks whose box moved less, in box diagonals, are dropped: what does not move is no subject, and
             the hole that a person left in a learned background does not move either.
@@ -40,12 +48,19 @@ class TrackRules(Strict):
     position_noise: Annotated[float, Field(gt=0)] = 0.05
     velocity_noise: Annotated[float, Field(gt=0)] = 0.02
     measure_noise: Annotated[float, Field(gt=0)] = 0.08
+    part_area: Share = 0.6
+    part_inside: Share = 0.7
+    part_noise: Annotated[float, Field(gt=0)] = 0.4
     gate: Share = 0.35
     colour_weight: Share = 0.3
-    dormant_s: Annotated[float, Field(gt=0)] = 0.4
+    dormant_s: Annotated[float, Field(gt=0)] = 0.6
+    least_seen: Share = 0.4
+    least_sure: Share = 0.15
     return_s: Annotated[float, Field(ge=0)] = 8.0
-    return_colour: Share = 0.72
-    min_s: Annotated[float, Field(ge=0)] = 0.35
+    return_colour: Share = 0.8
+    near_s: Annotated[float, Field(ge=0)] = 2.0
+    near_colour: Share = 0.5
+    min_s: Annotated[float, Field(ge=0)] = 0.5
     min_travel: Annotated[float, Field(ge=0)] = 0.35
 
 
@@ -56,10 +71,12 @@ class Detection:
     Attributes:
         box: (4,) x0 y0 x1 y1, pixels.
         colours: (n,) histogram that sums to 1.
+        sure: in [0, 1], how much of it surely moves.
     """
 
     box: np.ndarray
     colours: np.ndarray
+    sure: float = 1.0
 
 
 @dataclass(eq=False)
@@ -72,6 +89,9 @@ class Track:
         mean: (8,) state: centre x y, width, height, and their velocities per frame.
         covariance: (8, 8).
         last: frame of the last detection.
+        sure: of every detection.
+        looks: area and histogram of every detection of the whole subject.
+        naps: intervals [start, stop) in which it was away.
     """
 
     boxes: dict[int, np.ndarray]
@@ -79,7 +99,8 @@ class Track:
     mean: np.ndarray
     covariance: np.ndarray
     last: int
-    asleep: bool = False
+    sure: list[float] = field(default_factory=list)
+    looks: list[tuple[float, np.ndarray]] = field(default_factory=list)
     naps: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -87,6 +108,16 @@ class Track:
         """(4,) where the filter has the subject now."""
         x, y, w, h = self.mean[:4]
         return np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+
+    def look(self) -> np.ndarray:
+        """(n,) mean histogram of the larger half of its detections: the whole subject rather than a part."""
+        least = float(np.median([area for area, _ in self.looks]))
+        return np.asarray(np.mean([colours for area, colours in self.looks if area >= least], axis=0))
+
+    def seen_share(self) -> float:
+        """Share of the frames between its first and its last one, sleep left out, in which it was detected."""
+        away = sum(stop - start for start, stop in self.naps)
+        return len(self.boxes) / (self.last - min(self.boxes) + 1 - away)
 
     def travel(self) -> float:
         """Largest distance between two places of its centre, in median box diagonals."""
@@ -115,21 +146,66 @@ def track_boxes(
         Tracks in order of their first frame, without the short and the unmoving ones.
     """
     awake: list[Track] = []
-    asleep: list[Track] = []
+    ended: list[Track] = []
     for frame, found in enumerate(detections):
         for track in awake:
             _predict(track, rules, None if camera_shift is None else camera_shift[frame])
         free = _match(awake, found, frame, rules)
-        for track in [one for one in awake if frame - one.last > rules.dormant_s * fps]:
-            track.asleep = True
-            awake.remove(track)
-            asleep.append(track)
-        asleep_now = [one for one in asleep if frame - one.last <= rules.return_s * fps]
-        for detection in _wake(asleep_now, free, frame, rules, awake, asleep):
-            awake.append(_born(detection, frame, rules))
+        ended += [one for one in awake if frame - one.last > rules.dormant_s * fps]
+        awake = [one for one in awake if frame - one.last <= rules.dormant_s * fps]
+        awake += [_born(detection, frame, rules) for detection in free]
     least = max(2, round(rules.min_s * fps))
-    tracks = [one for one in awake + asleep if len(one.boxes) >= least and one.travel() >= rules.min_travel]
+    stays = [one for one in ended + awake if len(one.boxes) >= least and one.seen_share() >= rules.least_seen]
+    tracks = [one for one in linked(stays, fps, rules) if one.travel() >= rules.min_travel]
+    tracks = [one for one in tracks if np.mean(one.sure) >= rules.least_sure]
     return sorted(tracks, key=lambda one: (min(one.boxes), tuple(one.boxes[min(one.boxes)])))
+
+
+def linked(stays: list[Track], fps: float, rules: TrackRules) -> list[Track]:
+    """Join stays of one subject: like colours over the whole of both stays, the later begins after the earlier ends.
+
+    The first glimpse at a border says little about who it is, so this waits until all is seen.
+
+    Args:
+        stays: tracks without interruptions.
+        fps: frames per second.
+        rules: thresholds.
+    """
+    pairs = [
+        (likeness(early.look(), late.look()), a, b)
+        for a, early in enumerate(stays)
+        for b, late in enumerate(stays)
+        if 0 < min(late.boxes) - early.last <= rules.return_s * fps
+    ]
+    follows: dict[int, int] = {}
+    for like, a, b in sorted(pairs, key=lambda one: (-one[0], one[1], one[2])):
+        enough = rules.near_colour if _near(stays[a], stays[b], fps, rules) else rules.return_colour
+        if like >= enough and a not in follows and b not in follows.values():
+            follows[a] = b
+    firsts = [a for a in range(len(stays)) if a not in follows.values()]
+    return [_chain(stays, a, follows) for a in firsts]
+
+
+def _near(early: Track, late: Track, fps: float, rules: TrackRules) -> bool:
+    """The later stay begins soon after the earlier one ended, within a box of where it ended."""
+    start = min(late.boxes)
+    last, first = early.boxes[early.last], late.boxes[start]
+    diagonal = float(np.linalg.norm(last[2:] - last[:2]))
+    apart = float(np.linalg.norm((last[:2] + last[2:] - first[:2] - first[2:]) / 2))
+    return start - early.last <= rules.near_s * fps and apart <= diagonal
+
+
+def _chain(stays: list[Track], first: int, follows: dict[int, int]) -> Track:
+    track = stays[first]
+    while first in follows:
+        first = follows[first]
+        later = stays[first]
+        track.naps += [(track.last + 1, min(later.boxes)), *later.naps]
+        track.boxes |= later.boxes
+        track.looks += later.looks
+        track.sure += later.sure
+        track.last = later.last
+    return track
 
 
 def _match(tracks: list[Track], found: list[Detection], frame: int, rules: TrackRules) -> list[Detection]:
@@ -143,14 +219,24 @@ def _match(tracks: list[Track], found: list[Detection], frame: int, rules: Track
         if score[i, j] >= rules.gate:
             _update(tracks[i], found[j], frame, rules)
             taken.add(int(j))
-    return [one for j, one in enumerate(found) if j not in taken]
+    return [
+        one
+        for j, one in enumerate(found)
+        if j not in taken and not any(_inside(one.box, track.predicted_box) >= rules.part_inside for track in tracks)
+    ]
+
+
+def _inside(box: np.ndarray, other: np.ndarray) -> float:
+    """Share of a box that lies in another."""
+    both = np.clip(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0, None)
+    return float(np.prod(both) / max(float(np.prod(box[2:] - box[:2])), 1e-9))
 
 
 def _score(track: Track, detection: Detection, rules: TrackRules) -> float:
     predicted, box = track.predicted_box, detection.box
     diagonal = float(np.linalg.norm(predicted[2:] - predicted[:2]) + np.linalg.norm(box[2:] - box[:2])) / 2
     apart = float(np.linalg.norm((predicted[:2] + predicted[2:] - box[:2] - box[2:]) / 2))
-    place = max(float(box_iou(predicted, box)), 1 - apart / max(diagonal, 1e-9))
+    place = max(float(box_iou(predicted, box)), 1 - apart / max(diagonal, 1e-9), 0.8 * _inside(box, predicted))
     if place <= 0:
         return 0.0
     return (1 - rules.colour_weight) * place + rules.colour_weight * likeness(track.colours, detection.colours)
@@ -161,43 +247,14 @@ def likeness(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.minimum(left, right).sum())
 
 
-def _wake(
-    sleepers: list[Track],
-    free: list[Detection],
-    frame: int,
-    rules: TrackRules,
-    awake: list[Track],
-    asleep: list[Track],
-) -> list[Detection]:
-    """Give left-over detections to sleeping tracks of like colours; returns those that are somebody new.
-
-    A colour histogram of the first glimpse at the border says little, so a detection may stay with a new track for
-    good; it wakes a sleeper only where one is clearly like it.
-    """
-    if not sleepers or not free:
-        return free
-    alike = np.array([[likeness(track.colours, one.colours) for one in free] for track in sleepers])
-    rows, columns = linear_sum_assignment(-alike)
-    woken = set()
-    for i, j in zip(rows, columns, strict=True):
-        if alike[i, j] >= rules.return_colour:
-            track = sleepers[i]
-            track.naps.append((track.last + 1, frame))
-            fresh = _born(free[j], frame, rules)
-            track.mean, track.covariance, track.asleep = fresh.mean, fresh.covariance, False
-            track.boxes[frame], track.last = free[j].box, frame
-            asleep.remove(track)
-            awake.append(track)
-            woken.add(int(j))
-    return [one for j, one in enumerate(free) if j not in woken]
-
-
 def _born(detection: Detection, frame: int, rules: TrackRules) -> Track:
     x0, y0, x1, y1 = detection.box
     height = y1 - y0
     mean = np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, height, 0, 0, 0, 0], np.float64)
     spread = np.r_[np.full(4, 2 * rules.measure_noise), np.full(4, 10 * rules.velocity_noise)] * height
-    return Track({frame: detection.box}, detection.colours.copy(), mean, np.diag(spread**2), frame)
+    looks = [((x1 - x0) * height, detection.colours)]
+    sure = [detection.sure]
+    return Track({frame: detection.box}, detection.colours.copy(), mean, np.diag(spread**2), frame, sure, looks)
 
 
 _STEP = np.eye(8) + np.eye(8, k=4)
@@ -216,12 +273,20 @@ def _predict(track: Track, rules: TrackRules, shift: np.ndarray | None) -> None:
 
 
 def _update(track: Track, detection: Detection, frame: int, rules: TrackRules) -> None:
+    predicted = track.predicted_box
     x0, y0, x1, y1 = detection.box
+    area, expected = (x1 - x0) * (y1 - y0), float(np.prod(predicted[2:] - predicted[:2]))
+    part = area < rules.part_area * expected and _inside(detection.box, predicted) >= rules.part_inside
     measured = np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0])
-    noise = np.diag(np.full(4, (rules.measure_noise * max(y1 - y0, 1.0)) ** 2))
-    gain = track.covariance @ _SEEN.T @ np.linalg.inv(_SEEN @ track.covariance @ _SEEN.T + noise)
+    spread = rules.measure_noise * max(y1 - y0, 1.0)
+    if part:  # only the legs move, or the head: the rest of the subject stands where it was expected
+        spread = rules.part_noise * max(float(track.mean[3]), 1.0)
+    gain = track.covariance @ _SEEN.T @ np.linalg.inv(_SEEN @ track.covariance @ _SEEN.T + np.eye(4) * spread**2)
     track.mean = track.mean + gain @ (measured - _SEEN @ track.mean)
     track.covariance = (np.eye(8) - gain @ _SEEN) @ track.covariance
-    track.boxes[frame] = detection.box
-    track.colours = 0.9 * track.colours + 0.1 * detection.colours
+    track.boxes[frame] = track.predicted_box if part else detection.box
+    if not part:
+        track.colours = 0.9 * track.colours + 0.1 * detection.colours
+        track.looks.append((area, detection.colours))
+    track.sure.append(detection.sure)
     track.last = frame
