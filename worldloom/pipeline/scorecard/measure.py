@@ -28,6 +28,7 @@ def score_clip(
     given: Clip | None = None,
     true_overlap: np.ndarray | None = None,
     overlap_frames: np.ndarray | None = None,
+    boxes: Clip | None = None,
 ) -> dict[str, Any]:
     """Facts about one clip, plain JSON values; parts for which there is no truth are left out.
 
@@ -37,6 +38,7 @@ def score_clip(
         given: the same frames, every annotator with true inputs.
         true_overlap: (N, N) true overlap between frames.
         overlap_frames: (N,) which frames these are.
+        boxes: the same frames, its events found from true boxes alone.
     """
     versions = {"estimate": estimate} | ({"given": given} if given is not None else {})
     facts: dict[str, Any] = {
@@ -51,7 +53,7 @@ def score_clip(
     }
     scale, facts["pose"] = _pose(truth, estimate)
     facts["actions"] = _actions(truth, versions)
-    facts["events"] = _events(truth, versions)
+    facts["events"] = _events(truth, versions | ({"boxes": boxes} if boxes is not None else {}))
     facts["depth"] = _depth(truth, versions, {"estimate": scale, "given": 1.0})
     if true_overlap is not None and overlap_frames is not None:
         facts["revisits"] = _revisits(versions, true_overlap, overlap_frames)

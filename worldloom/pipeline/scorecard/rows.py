@@ -186,7 +186,8 @@ def _action_rows(clips: Sequence[Facts], row: MakeRow) -> Iterator[Row]:
 
 
 def _event_rows(clips: Sequence[Facts], row: MakeRow) -> Iterator[Row]:
-    for version, tracks in (("given", "true tracks"), ("estimate", "tracks from motion")):
+    inputs = (("given", "true tracks"), ("boxes", "true boxes alone"), ("estimate", "tracks from motion"))
+    for version, tracks in inputs:
         counted = [EventScores(**clip["events"][version]) for clip in clips if version in clip["events"]]
         if not counted:
             continue

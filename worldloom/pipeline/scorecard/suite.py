@@ -20,7 +20,7 @@ from worldloom.pipeline.progress import Progress
 from worldloom.pipeline.scorecard.rows import Row, rows_from, with_accepted
 from worldloom.pipeline.scorecard.worker import CHAIN
 
-VERSION = "1"
+VERSION = "2"
 """Of the way clips are scored; changes whenever facts may change."""
 
 _WORKER = "worldloom.pipeline.scorecard.worker"

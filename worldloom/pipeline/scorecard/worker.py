@@ -80,7 +80,8 @@ def score_job_clip(payload: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput("no_truth", "nothing true is known about it", where=payload["key"])
     with tempfile.TemporaryDirectory(dir=payload["folder"]) as scratch:
         given, _ = label(with_true_inputs(truth), ("actions", "events"), Path(scratch))
-    facts = score_clip(truth, estimate, given, *true_overlap(truth))
+        boxes, _ = label(with_true_boxes(truth), ("events",), Path(scratch))
+    facts = score_clip(truth, estimate, given, *true_overlap(truth), boxes)
     return facts | {"name": estimate.provenance.uri}
 
 
@@ -88,8 +89,8 @@ def score_truth(truth: Clip, scratch: Path) -> dict[str, Any]:
     """Label the clip twice, from pixels alone and from true inputs, and score both."""
     estimate, seconds = label(unlabelled(truth), CHAIN, scratch)
     given, given_seconds = label(with_true_inputs(truth), WITH_TRUE_INPUTS, scratch)
-    overlap, frames = true_overlap(truth)
-    facts = score_clip(truth, estimate, given, overlap, frames)
+    boxes, _ = label(with_true_boxes(truth), ("events",), scratch)
+    facts = score_clip(truth, estimate, given, *true_overlap(truth), boxes)
     return facts | {"seconds": seconds, "seconds_given": given_seconds}
 
 
@@ -102,25 +103,26 @@ def unlabelled(truth: Clip) -> Clip:
 
 
 def with_true_inputs(truth: Clip) -> Clip:
-    """The clip with its true camera, and its subjects as a perfect tracker would give them: visible boxes."""
+    """The clip with its true camera and its true tracks: boxes and visibility, and nothing that no tracker knows."""
     known = {name: Annotation("ok", "truth", "1") for name in ("pose", "subjects")}
     return replace(unlabelled(truth), camera=truth.camera, subjects=as_tracks(truth), annotations=known)
 
 
+def with_true_boxes(truth: Clip) -> Clip:
+    """The same, visibility as box area over its running maximum: all that a tracker without masks delivers."""
+    clip = with_true_inputs(truth)
+    if clip.subjects is not None and len(clip.subjects):
+        rows = [box_visibility(box, width=truth.width, height=truth.height) for box in clip.subjects.box]
+        clip.subjects = replace(clip.subjects, visibility=np.stack(rows).astype(np.float32))
+    return clip
+
+
 def as_tracks(truth: Clip) -> Subjects | None:
-    """True subjects reduced to what a tracker delivers: no positions, no full projection, visibility from boxes."""
-    subjects = truth.subjects
-    if subjects is None:
+    """True subjects without positions and without what is outside the picture or behind something."""
+    if truth.subjects is None:
         return None
-    visibility = [box_visibility(box, width=truth.width, height=truth.height) for box in subjects.box]
-    return replace(
-        subjects,
-        visibility=_stacked(visibility, subjects.visibility),
-        source=["tracks"] * len(subjects),
-        position=None,
-        in_frame=None,
-        full_box=None,
-    )
+    source = ["tracks"] * len(truth.subjects)
+    return replace(truth.subjects, source=source, position=None, in_frame=None, full_box=None)
 
 
 def true_overlap(truth: Clip) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -131,7 +133,3 @@ def true_overlap(truth: Clip) -> tuple[np.ndarray | None, np.ndarray | None]:
     pixels = (slice(None), slice(step // 2, None, step), slice(step // 2, None, step))
     depth = replace(truth.depth, z=truth.depth.z[pixels], valid=truth.depth.valid[pixels])
     return overlap_matrix(depth, truth.camera, truth.width, truth.height), depth.frames
-
-
-def _stacked(rows: list[np.ndarray], like: np.ndarray) -> np.ndarray:
-    return np.stack(rows).astype(like.dtype) if rows else like
