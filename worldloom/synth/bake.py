@@ -10,7 +10,11 @@ import numpy as np
 from worldloom.synth.atlas import Atlas, Slots, pack
 from worldloom.synth.geometry import Leaves, Patch, Piece, sheet_of
 from worldloom.synth.light import Light, Shadows, cosine_directions, display, frames_of, smooth_chart
+from worldloom.synth.materials.noise import Sheet, Stuff
 from worldloom.synth.mesh import Mesh, chart_position
+
+_SWATCH = 192
+"""Side, in texels, of the sheet that small pieces of one stuff are cut from."""
 
 _LIFT_M = 0.004
 """Rays start this far above the surface they leave."""
@@ -78,16 +82,31 @@ def chart_sizes(pieces: list[Piece], texels_per_m: float, widest: int) -> np.nda
 
 
 def paint(pieces: list[Piece], sizes: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Albedo of each chart as displayed, (height, width, 3) uint8; a chart's randomness depends on its number only."""
-    pictures = []
-    for k, (piece, (width, height)) in enumerate(zip(pieces, sizes, strict=True)):
+    """Albedo of each chart as displayed, (height, width, 3) uint8; a chart's randomness depends on its number only.
+
+    Small pieces of one stuff are cut from a sheet that they share: a fence of a hundred boards is painted once.
+    """
+    pictures: list[np.ndarray] = []
+    sheets: dict[tuple[int, float], np.ndarray] = {}
+    for k, (piece, (width, height)) in enumerate(zip(pieces, sizes.tolist(), strict=True)):
         rng = np.random.default_rng((seed, k))
         if isinstance(piece, Leaves):
-            picture = piece.paint(rng)
+            pictures.append(_bytes(piece.paint(rng)))
+        elif isinstance(piece.material, Stuff) and max(width, height) <= _SWATCH // 2:
+            name = (id(piece.material), piece.detail)
+            if name not in sheets:
+                per_m = np.sqrt(width * height / (piece.size_m[0] * piece.size_m[1]))
+                side = _SWATCH / float(per_m)
+                sheets[name] = _bytes(piece.material(Sheet(_SWATCH, _SWATCH, (side, side), rng)))
+            x, y = (int(rng.random() * (_SWATCH - size)) for size in (width, height))
+            pictures.append(sheets[name][y : y + height, x : x + width])
         else:
-            picture = piece.material(sheet_of(piece, int(height), int(width), rng))
-        pictures.append((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+            pictures.append(_bytes(piece.material(sheet_of(piece, height, width, rng))))
     return pictures
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.asarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def bake(

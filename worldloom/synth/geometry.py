@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ class Patch:
     smooth: bool = False
     soft: bool = False
 
-    @property
+    @cached_property
     def size_m(self) -> tuple[float, float]:
         """Mean length along u and along v."""
         along = np.linalg.norm(np.diff(self.grid, axis=1), axis=-1).sum(1).mean()
@@ -69,6 +70,8 @@ class Patch:
     def lumels(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Points and outward normals at the centres of a (height, width) raster of the chart, both (h * w, 3)."""
         rows, columns = self.grid.shape[0] - 1, self.grid.shape[1] - 1
+        if rows == columns == 1:
+            return self._flat_lumels(height, width)
         x = ((np.arange(width) + 0.5) / width * columns).astype(np.float32)
         y = ((np.arange(height) + 0.5) / height * rows).astype(np.float32)
         x, y = np.meshgrid(x, y)
@@ -82,6 +85,19 @@ class Patch:
             faces = _unit(np.cross(down, along)).astype(np.float32)
             normals = faces[np.minimum(y.astype(int), rows - 1), np.minimum(x.astype(int), columns - 1)]
         return points.reshape(-1, 3), _unit(normals).reshape(-1, 3)
+
+    def _flat_lumels(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """`lumels` of one quadrilateral, quickly: most pieces are one."""
+        (tl, tr), (bl, br) = self.grid
+        u = ((np.arange(width) + 0.5) / width)[None, :, None]
+        v = ((np.arange(height) + 0.5) / height)[:, None, None]
+        points = (tl * (1 - u) + tr * u) * (1 - v) + (bl * (1 - u) + br * u) * v
+        return points.reshape(-1, 3), np.broadcast_to(self._flat_normal, (height * width, 3))
+
+    @cached_property
+    def _flat_normal(self) -> np.ndarray:
+        (tl, tr), (bl, br) = self.grid
+        return _unit(np.cross(bl + br - tl - tr, tr + br - tl - bl))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +144,8 @@ class Leaves:
     def lumels(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """One point per leaf on the raster of the chart (`side` x `side`, whatever is asked), both (side^2, 3)."""
         fill = np.minimum(np.arange(self.side**2), len(self.quads) - 1)
-        return self.quads.mean(1)[fill], self.outward[fill]
+        # Light comes through leaves and off their neighbours: they are lit as if they faced the sky a little.
+        return self.quads.mean(1)[fill], _unit(self.outward[fill] + (0, 0, 0.7))
 
     def paint(self, rng: np.random.Generator) -> np.ndarray:
         """(side * cell, side * cell, 3) float32 albedo: every leaf with a midrib and a spot or two."""

@@ -14,8 +14,8 @@ from worldloom.synth.camera_path import camera_path
 from worldloom.synth.plan import Segment, SubjectPlan, WorldPlan
 from worldloom.synth.world import PLACES, Layout, layout
 
-LOOKS = 2
-"""Variants of each place that plans are spread over; a look is baked once per process."""
+LOOKS = 3
+"""Variants of each place that plans are spread over, twenty plans at a time, since baking a look takes seconds."""
 
 KINDS = (
     "look_away", "walk", "orbit", "strafe", "look_away", "walk_turn", "static", "look_away", "back", "turn",
@@ -38,7 +38,7 @@ def draw_plans(count: int, seed: int, overrides: Mapping[str, Any]) -> list[Worl
     plans = []
     names = list(PLACES)
     for k in range(count):
-        place, look = names[k % len(names)], (k // len(names)) % LOOKS
+        place, look = names[k % len(names)], (k // len(KINDS)) % LOOKS
         kind = KINDS[(k + k // len(KINDS)) % len(KINDS)]
         plans.append(_draw(place, look, kind, np.random.default_rng((seed, k)), f"{place}-{seed}-{k:03d}", overrides))
     return plans

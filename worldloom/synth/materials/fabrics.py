@@ -9,6 +9,7 @@ from worldloom.synth.materials.noise import (
     Colour,
     Material,
     Sheet,
+    Stuff,
     flecks,
     fractal,
     modulate,
@@ -22,6 +23,7 @@ from worldloom.synth.materials.noise import (
 def cloth(colour: Colour, strength: float = 0.10) -> Material:
     """Woven cloth with folds and wear."""
 
+    @Stuff
     def paint(sheet: Sheet) -> np.ndarray:
         picture = plain(sheet, colour)
         modulate(picture, fractal(sheet, 0.4, 0.9), strength)
@@ -117,6 +119,7 @@ def _figures(sheet: Sheet, picture: np.ndarray, colours: list[Colour], per_m2: f
 def painted(colour: Colour, wear: float = 0.3) -> Material:
     """Paint on metal or wood: nearly even, with mirrored light, dust, chips and scratches."""
 
+    @Stuff
     def paint(sheet: Sheet) -> np.ndarray:
         picture = plain(sheet, colour)
         modulate(picture, fractal(sheet, 0.5, 0.75), 0.03 + 0.06 * wear)
@@ -132,6 +135,7 @@ def painted(colour: Colour, wear: float = 0.3) -> Material:
 def leather(colour: Colour) -> Material:
     """Creased leather."""
 
+    @Stuff
     def paint(sheet: Sheet) -> np.ndarray:
         picture = modulate(plain(sheet, colour), fractal(sheet, 0.25, 0.85), 0.12)
         scratches(sheet, picture, 60, 0.1, (colour[0] * 0.45, colour[1] * 0.45, colour[2] * 0.45), 0.6)

@@ -9,11 +9,13 @@ from worldloom.synth.materials.noise import (
     Colour,
     Material,
     Sheet,
+    Stuff,
     flecks,
     fractal,
     modulate,
     plain,
     scratches,
+    shades_of,
     tint,
     vary,
 )
@@ -46,12 +48,13 @@ def paving(colours: list[Colour], slab_m: tuple[float, float], joint: Colour = (
         rng = sheet.rng
         picture = plain(sheet, joint)
         line, top = max(1, sheet.texels(0.012)), 0.0
+        palette = shades_of(rng, colours, 0.16, 64)
         while top < sheet.height:
             rows = slab_m[1] * sheet.per_m
             left = -rng.random() * slab_m[0] * sheet.per_m
             while left < sheet.width:
                 width = slab_m[0] * sheet.per_m * (0.7 + 0.6 * rng.random())
-                colour = vary(rng, colours[int(rng.integers(len(colours)))], 0.16)
+                colour = palette[int(64 * rng.random())]
                 cv2.rectangle(
                     picture,
                     (int(left), int(top)),
@@ -114,6 +117,7 @@ def grass(colour: Colour = (0.33, 0.48, 0.17), flowers: float = 6.0) -> Material
 def bark(colour: Colour = (0.40, 0.31, 0.23)) -> Material:
     """Furrowed bark; furrows run along v."""
 
+    @Stuff
     def paint(sheet: Sheet) -> np.ndarray:
         turned = Sheet(sheet.width, sheet.height, (sheet.size_m[1], sheet.size_m[0]), sheet.rng)
         ridges = np.ascontiguousarray(fractal(turned, 0.12, 0.85, stretch=5.0).T)
@@ -127,6 +131,7 @@ def bark(colour: Colour = (0.40, 0.31, 0.23)) -> Material:
 def foliage(colour: Colour, blossom: Colour | None = None) -> Material:
     """Dense leaves seen from outside (hedges, the inside of a crown)."""
 
+    @Stuff
     def paint(sheet: Sheet) -> np.ndarray:
         picture = plain(sheet, (colour[0] * 0.45, colour[1] * 0.45, colour[2] * 0.45))
         modulate(picture, fractal(sheet, 0.5, 0.8), 0.15)
@@ -176,10 +181,11 @@ def roof_tiles(colour: Colour = (0.60, 0.30, 0.20)) -> Material:
         rng = sheet.rng
         picture = plain(sheet, (colour[0] * 0.4, colour[1] * 0.4, colour[2] * 0.4))
         row, width = sheet.texels(0.28, 3), sheet.texels(0.22, 3)
+        palette = shades_of(rng, [colour], 0.25, 64)
         for top in range(0, sheet.height, row):
             for left in range(-int(rng.integers(width)), sheet.width, width):
                 end = (left + width - 2, top + row - max(1, row // 8) - 1)
-                cv2.rectangle(picture, (left, top), end, vary(rng, colour, 0.25), -1)
+                cv2.rectangle(picture, (left, top), end, palette[int(64 * rng.random())], -1)
         modulate(picture, fractal(sheet, 0.8, 0.85), 0.10)
         tint(picture, fractal(sheet, 1.0, 0.7) - 1.2, (0.35, 0.38, 0.22), 0.5)
         return np.clip(picture, 0.03, 1.0)

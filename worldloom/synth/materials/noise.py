@@ -46,6 +46,18 @@ class Sheet:
 Material = Callable[[Sheet], np.ndarray]
 """From a sheet to (height, width, 3) float32 albedo in [0, 1], as displayed; row 0 is the top."""
 
+
+class Stuff:
+    """A material that looks alike all over a surface (wood, cloth, paint), so that small pieces may share a sheet."""
+
+    def __init__(self, paint: Material) -> None:
+        self._paint = paint
+
+    def __call__(self, sheet: Sheet) -> np.ndarray:
+        """Paint a sheet."""
+        return self._paint(sheet)
+
+
 _SHADES = 12
 """Colours that the flecks of one call are drawn in."""
 
@@ -117,14 +129,16 @@ def flecks(
     rng = sheet.rng
     most = sheet.height * sheet.width / 12
     count = int(min(rng.poisson(per_m2 * sheet.size_m[0] * sheet.size_m[1]), most))
+    if not count:
+        return picture
     target = picture if alpha >= 1.0 else picture.copy()
     spread = rng.random((count, 2), np.float32) ** 2 * (size_m[1] - size_m[0]) + size_m[0]
     axes = spread * sheet.per_m
-    axes = axes[axes.max(1) >= 0.3] if count else axes  # what is far smaller than a texel does not show
+    axes = axes[axes.max(1) >= 0.3]  # what is far smaller than a texel does not show
     count = len(axes)
-    large = axes.max(1) >= 0.9 if count else np.zeros(0, bool)
+    large = axes.max(1, initial=0) >= 0.9
     centres = rng.random((count, 2), np.float32) * np.float32((sheet.width, sheet.height))
-    shades = [vary(rng, colours[k % len(colours)], 0.15) for k in range(_SHADES)]
+    shades = shades_of(rng, colours, 0.15, _SHADES)
     dots = centres[~large].astype(np.int32)
     target[dots[:, 1], dots[:, 0]] = np.asarray(shades, np.float32)[rng.integers(0, _SHADES, len(dots))]
     outlines = ellipses(centres[large], np.maximum(axes[large], 0.7), rng.random(int(large.sum()), np.float32) * 6.2832)
@@ -151,14 +165,14 @@ def scratches(
     """Thin crooked lines (cracks, scuffs, hairs), in place."""
     rng = sheet.rng
     count = int(rng.poisson(per_m2 * sheet.size_m[0] * sheet.size_m[1]))
+    if not count:
+        return picture
     target = picture.copy()
-    for _ in range(count):
-        steps = int(rng.integers(3, 9))
-        turn = rng.random() * 2 * np.pi + np.cumsum(rng.normal(0, 0.5, steps))
-        step = length_m * sheet.per_m / steps * (0.4 + 1.2 * rng.random())
-        path = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1) * step, 0)
-        path += rng.random(2) * (sheet.width, sheet.height)
-        cv2.polylines(target, [(path * 8).astype(np.int32)], False, colour, 1, cv2.LINE_AA, 3)
+    turn = rng.random((count, 1)) * 2 * np.pi + np.cumsum(rng.normal(0, 0.5, (count, 6)), 1)
+    step = length_m * sheet.per_m / 6 * (0.4 + 1.2 * rng.random((count, 1, 1)))
+    paths = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1) * step, 1)
+    paths += rng.random((count, 1, 2)) * (sheet.width, sheet.height)
+    cv2.polylines(target, list((paths * 8).astype(np.int32)), False, colour, 1, cv2.LINE_8, 3)
     picture += np.float32(alpha) * (target - picture)
     return picture
 
@@ -171,3 +185,11 @@ def vary(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
         for value, shift in zip(colour, single, strict=True)
     )
     return red, green, blue
+
+
+def shades_of(rng: np.random.Generator, colours: list[Colour], amount: float, count: int = 32) -> list[Colour]:
+    """`count` colours near those given, in turn, each as of `vary`: a palette to draw many things from."""
+    base = np.asarray(colours, np.float64)[np.arange(count) % len(colours)]
+    shift = rng.random((count, 4)) * 2 - 1
+    near = np.clip(base * (1 + amount * (shift[:, :1] + shift[:, 1:] / 3)), 0, 1)
+    return [(red, green, blue) for red, green, blue in near.tolist()]

@@ -9,11 +9,13 @@ from worldloom.synth.materials.noise import (
     Colour,
     Material,
     Sheet,
+    Stuff,
     flecks,
     fractal,
     modulate,
     plain,
     scratches,
+    shades_of,
     tint,
     vary,
 )
@@ -22,6 +24,7 @@ from worldloom.synth.materials.noise import (
 def plaster(colour: Colour, age: float = 0.5) -> Material:
     """Trowelled plaster with stains, chips and hairline cracks; `age` 0 is fresh, 1 is old."""
 
+    @Stuff
     def paint(sheet: Sheet) -> np.ndarray:
         picture = plain(sheet, colour)
         modulate(picture, fractal(sheet, 1.0, 0.8), 0.035 + 0.05 * age)
@@ -111,13 +114,13 @@ def courses(
         picture = plain(sheet, mortar)
         modulate(picture, fractal(sheet, 0.1, 0.9), 0.1)
         joint = max(1, sheet.texels(joint_m))
-        top = 0.0
+        palette, top = shades_of(rng, colours, spread, 64), 0.0
         while top < sheet.height:
             rows = brick_m[1] * sheet.per_m * (1 + uneven * (rng.random() - 0.5))
             left = -rng.random() * brick_m[0] * sheet.per_m
             while left < sheet.width:
                 length = brick_m[0] * sheet.per_m * (1 + uneven * (2 * rng.random() - 1))
-                colour = vary(rng, colours[int(rng.integers(len(colours)))], spread)
+                colour = palette[int(64 * rng.random())]
                 end = (int(left + length) - joint - 1, int(top + rows) - joint - 1)
                 cv2.rectangle(picture, (int(left), int(top)), end, colour, -1)
                 left += length

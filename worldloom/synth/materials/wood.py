@@ -5,7 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from worldloom.synth.materials.noise import Colour, Material, Sheet, fractal, modulate, plain, scratches, tint, vary
+from worldloom.synth.materials.noise import (
+    Colour,
+    Material,
+    Sheet,
+    Stuff,
+    fractal,
+    modulate,
+    plain,
+    scratches,
+    tint,
+    vary,
+)
 
 
 def _grain(sheet: Sheet) -> np.ndarray:
@@ -26,6 +37,7 @@ def _grain(sheet: Sheet) -> np.ndarray:
 def wood(colour: Colour, contrast: float = 0.12, upright: bool = False) -> Material:
     """One piece of timber (furniture, frames, doors); grain along u, or along v where `upright`."""
 
+    @Stuff
     def paint(sheet: Sheet) -> np.ndarray:
         if upright:
             turned = Sheet(sheet.width, sheet.height, (sheet.size_m[1], sheet.size_m[0]), sheet.rng)
