@@ -27,9 +27,7 @@ class BadInput(WorldloomError):
         remedy: what the person can do, if anything.
     """
 
-    def __init__(
-        self, reason: str, message: str, *, where: str | Path | None = None, remedy: str = ""
-    ) -> None:
+    def __init__(self, reason: str, message: str, *, where: str | Path | None = None, remedy: str = "") -> None:
         super().__init__(reason, message)
         self.reason = reason
         self.message = message
