@@ -47,3 +47,4 @@ def test_the_demo_ends_with_a_report_and_does_nothing_twice(tmp_path, capsys):
     for stage in ("ingest", "annotate", "pack"):
         assert f"- {DOES[stage]}" not in said, "finished work is not done twice"
     assert "score: 0 in" in said
+    assert "in an earlier run" in result.report.read_text()

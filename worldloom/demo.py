@@ -5,8 +5,9 @@ Each step says what it does and what it took. Run it again and it resumes: finis
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ class Diary(console.StageProgress):
     def __init__(self) -> None:
         super().__init__()
         self._began: dict[str, float] = {}
-        self._took: list[tuple[str, float, str]] = []
+        self.took: dict[str, tuple[float, str]] = {}
 
     def start(self, stage: str, total: int | None, note: str = "") -> None:
         """A stage begins: say so."""
@@ -118,7 +119,7 @@ class Diary(console.StageProgress):
         """A stage is over: remember it."""
         super().finish(stage, note)
         if stage in self._began:
-            self._took.append((stage, time.monotonic() - self._began.pop(stage), note))
+            self.took[stage] = (time.monotonic() - self._began.pop(stage), note)
 
     @contextmanager
     def step(self, stage: str) -> Iterator[Callable[[str], None]]:
@@ -129,11 +130,34 @@ class Diary(console.StageProgress):
         self.advance(stage)
         self.finish(stage, " ".join(said))
 
-    def steps(self) -> list[Step]:
-        """What was done, for the report."""
-        from worldloom.report.content import Step
 
-        return [Step(DOES.get(stage, stage), seconds, note) for stage, seconds, note in self._took]
+def steps_of(out: Path, took: Mapping[str, tuple[float, str]]) -> list[Step]:
+    """What was done, for the report; what an earlier run finished keeps the time that it took then.
+
+    Args:
+        out: working folder; keeps the times.
+        took: seconds and a line on what came out, by stage, of this run.
+    """
+    from worldloom.pipeline.ledger import Ledger
+    from worldloom.report.content import Step
+
+    kept = out / "steps.json"
+    known: dict[str, tuple[float, str]] = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
+    new = {stage: [seconds, note] for stage, (seconds, note) in took.items() if stage in DOES}
+    kept.write_text(json.dumps({**known, **new}), encoding="utf-8")
+    per_clip = sorted(Ledger(out).seconds_per_row().items(), key=lambda entry: -entry[1])
+    labels = ", ".join(f"{name} {console.duration(seconds)}" for name, seconds in per_clip if name not in DOES)
+    steps = []
+    for stage, does in DOES.items():
+        spent, note = took.get(stage) or known.get(stage) or (None, "")
+        if spent is not None:
+            says = [
+                note,
+                f"per clip: {labels}" if stage == "annotate" else "",
+                "" if stage in took else "in an earlier run",
+            ]
+            steps.append(Step(does, spent, "; ".join(filter(None, says))))
+    return steps
 
 
 def contents(summary: RunSummary, card: Scorecard, steps: list[Step]) -> ReportContent:
@@ -227,7 +251,7 @@ def _draw(diary: Diary, summary: RunSummary, card: Scorecard) -> Path:
     from worldloom.report.demo_page import write_report
 
     page = summary.out / "report.html"
-    steps = diary.steps()
+    steps = steps_of(summary.out, diary.took)
     with diary.step("report"):
         write_report(page, contents(summary, card, steps))
     return page
