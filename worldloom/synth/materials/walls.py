@@ -177,7 +177,7 @@ def painted_tiles(colours: list[Colour], ground: Colour, size_m: float = 0.15) -
         side = max(6, sheet.texels(size_m))
         for top in range(0, sheet.height, side):
             for left in range(0, sheet.width, side):
-                cv2.rectangle(picture, (left, top), (left + side, top + side), vary(rng, ground, 0.08), -1)
+                cv2.rectangle(picture, (left, top), (left + side, top + side), vary(rng, ground, 0.3), -1)
                 centre = np.array([left + side / 2, top + side / 2])
                 colour, other = (vary(rng, colours[int(rng.integers(len(colours)))], 0.2) for _ in range(2))
                 for _ in range(int(rng.integers(3, 7))):
@@ -197,7 +197,7 @@ def painted_tiles(colours: list[Colour], ground: Colour, size_m: float = 0.15) -
                         cv2.LINE_8,
                         3,
                     )
-                cv2.rectangle(picture, (left, top), (left + side, top + side), (0.55, 0.53, 0.5), max(1, side // 40))
+                cv2.rectangle(picture, (left, top), (left + side, top + side), vary(rng, (0.55, 0.53, 0.5), 0.3), max(1, side // 40))
         modulate(picture, fractal(sheet, 0.3, 0.85), 0.05)
         return np.clip(picture, 0.02, 1.0)
 

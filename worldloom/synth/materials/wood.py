@@ -64,18 +64,20 @@ def planks(
         picture = plain(sheet, colour)
         seams = np.ones((sheet.height, sheet.width), np.float32)
         shift = np.zeros((sheet.height, sheet.width), np.float32)
-        row_px, line = sheet.texels(width_m, 3), max(1, sheet.texels(0.004))
-        for top in range(0, sheet.height, row_px):
+        top, line = 0, max(1, sheet.texels(0.004))
+        while top < sheet.height:
+            bottom = top + sheet.texels(width_m * (0.75 + 0.5 * rng.random()), 3)
             left = -int(rng.random() * length_m * sheet.per_m)
             while left < sheet.width:
                 right = left + sheet.texels(length_m * (0.55 + 0.9 * rng.random()))
-                corner, end = (max(left, 0), top), (right - 1, top + row_px - 1)
+                corner, end = (max(left, 0), top), (right - 1, bottom - 1)
                 cv2.rectangle(picture, corner, end, vary(rng, colour, spread), -1)
                 cv2.rectangle(shift, corner, end, float(rng.normal()), -1)
                 cv2.rectangle(seams, (left, top), end, 1.0 - gap, line)
                 for peg in (left + 2 * line, right - 3 * line):
-                    cv2.circle(seams, (peg, top + row_px // 2), line, 1.0 - gap, -1)
+                    cv2.circle(seams, (peg, (top + bottom) // 2), line, 1.0 - gap, -1)
                 left = right
+            top = bottom
         modulate(picture, _grain(sheet) + 0.3 * shift, 0.11)
         modulate(picture, fractal(sheet, 1.2, 0.8), 0.07)
         scratches(sheet, picture, 2.0, 0.25, (0.9, 0.85, 0.75), 0.25)
