@@ -121,7 +121,7 @@ def test_the_verb_writes_arrays_and_a_picture(tmp_path):
     (picture,) = (tmp_path / "out").glob("*.png")
     assert cv2.imread(str(picture)) is not None
     assert len(list((tmp_path / "out").glob("*.json"))) == 1
-    assert result.stdout.splitlines()[-1] == f"next: worldloom run {folder}"
+    assert result.stdout.splitlines()[-1] == "next: worldloom run FOLDER"
 
 
 def test_the_verb_fails_with_the_reason_of_a_file_that_is_no_video(tmp_path):

@@ -54,7 +54,7 @@ def annotate(
     console.say(f"arrays: {target}/<clip>.camera.npz and so on")
     for picture in pictures:
         console.say(f"picture: {picture}")
-    console.following(f"worldloom run {place if place.is_dir() else place.parent}")
+    console.following("worldloom run FOLDER" if place.is_dir() else f"worldloom run {place.parent}")
 
 
 def _draw(key: str, out: Path) -> Path:
