@@ -1,4 +1,4 @@
-"""The tiny place is known to every test of this folder."""
+"""The tiny place, and plans in it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ import pytest
 
 from tests.synth import tiny_place
 from worldloom.synth.plan import Segment, SubjectPlan, WorldPlan
+from worldloom.synth.world import PLACES
 
 cv2.setNumThreads(1)
-tiny_place.register()
+
+
+@pytest.fixture(autouse=True)
+def the_court(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny place is known while a test of this folder runs, and only then."""
+    monkeypatch.setitem(PLACES, tiny_place.NAME, tiny_place.ENTRY)
 
 
 @pytest.fixture

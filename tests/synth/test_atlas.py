@@ -31,7 +31,9 @@ def test_reading_at_texel_centres_gives_the_texels():
     atlas = atlas_of(picture)
     x, y = np.meshgrid(np.arange(60) + 0.5, np.arange(40) + 0.5)
     origin = atlas.slots.x[0], atlas.slots.y[0]
-    read = atlas.sample((x + origin[0]).astype(np.float32), (y + origin[1]).astype(np.float32), np.zeros_like(x, np.float32))
+    read = atlas.sample(
+        (x + origin[0]).astype(np.float32), (y + origin[1]).astype(np.float32), np.zeros_like(x, np.float32)
+    )
     assert np.array_equal(read, picture)
     assert np.array_equal(atlas.read(0), picture)
 

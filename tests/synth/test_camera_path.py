@@ -19,7 +19,14 @@ FPS = 16
 def plan_of(*segments: Segment, ramp_s: float = 0.3) -> WorldPlan:
     frames = 1 + sum(segment.frames for segment in segments)
     return WorldPlan(
-        name="p", place="court", position=(0, 0, 1.6), heading_deg=30, pitch_deg=-5, frames=frames, camera=segments, ramp_s=ramp_s
+        name="p",
+        place="court",
+        position=(0, 0, 1.6),
+        heading_deg=30,
+        pitch_deg=-5,
+        frames=frames,
+        camera=segments,
+        ramp_s=ramp_s,
     )
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tests.synth.tiny_place import NAME
+from tests.synth.tiny_place import ENTRY, NAME
 from worldloom.catalogs.errors import UsageError
 from worldloom.synth import planner
 from worldloom.synth.camera_path import camera_path
 from worldloom.synth.plan import Segment, WorldPlan, plan_worlds
-from worldloom.synth.world import PLACES, layout
+from worldloom.synth.world import layout
 
 
 def test_a_row_has_one_digest():
@@ -23,7 +23,13 @@ def test_a_row_has_one_digest():
 
 @pytest.mark.parametrize(
     "change",
-    [{"camera": [{"move": 1, "frames": 9}]}, {"width": 481}, {"name": "a/b"}, {"walls": 4}, {"camera": [{"move": 9, "frames": 4}]}],
+    [
+        {"camera": [{"move": 1, "frames": 9}]},
+        {"width": 481},
+        {"name": "a/b"},
+        {"walls": 4},
+        {"camera": [{"move": 9, "frames": 4}]},
+    ],
 )
 def test_a_row_that_does_not_fit_is_refused(change):
     values = {"name": "a", "place": NAME, "position": (0, 0, 1.6), "frames": 5, "camera": [{"move": 1, "frames": 4}]}
@@ -41,7 +47,7 @@ def test_unknown_places_and_fields_name_the_nearest():
 
 @pytest.fixture
 def only_the_court(monkeypatch):
-    monkeypatch.setattr(planner, "PLACES", {NAME: PLACES[NAME]})
+    monkeypatch.setattr(planner, "PLACES", {NAME: ENTRY})
 
 
 def test_plans_follow_the_seed(only_the_court):

@@ -11,16 +11,12 @@ from worldloom.synth.materials.ground import gravel
 from worldloom.synth.materials.walls import red_brick, wallpaper
 from worldloom.synth.objects.plants import bush
 from worldloom.synth.shapes import box, quad
-from worldloom.synth.world import PLACES, Place
+from worldloom.synth.world import Place
 
 NAME = "court"
-PLACES_ENTRY = "tests.synth.tiny_place:court"
+ENTRY = "tests.synth.tiny_place:court"
+"""What `PLACES` holds for it while a test of this folder runs."""
 HALF = 5.0
-
-
-def register() -> None:
-    """Make the place known for the length of the test run."""
-    PLACES.setdefault(NAME, PLACES_ENTRY)
 
 
 def court(rng: np.random.Generator) -> Place:

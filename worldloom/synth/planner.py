@@ -40,17 +40,27 @@ def draw_plans(count: int, seed: int, overrides: Mapping[str, Any]) -> list[Worl
     for k in range(count):
         place, look = names[k % len(names)], (k // len(KINDS)) % LOOKS
         kind = KINDS[(k + k // len(KINDS)) % len(KINDS)]
-        plans.append(_draw(place, look, kind, np.random.default_rng((seed, k)), f"{place}-{seed}-{k:03d}", overrides))
+        rng = np.random.default_rng((seed, k))
+        plans.append(_draw(place, look, kind, rng, f"{place}-{seed}-{k:03d}", overrides))
     return plans
+
+
+def draw_plan(place: str, look: int, kind: str, seed: int = 0, **overrides: Any) -> WorldPlan:
+    """One plan of a kind (see `KINDS`) in a place.
+
+    Raises:
+        UsageError: no such place, or an override that does not fit.
+        WorldloomError: the place has no room for such a plan.
+    """
+    return _draw(place, look, kind, np.random.default_rng(seed), f"{place}-{kind}-{seed}", overrides)
 
 
 def _draw(
     place: str, look: int, kind: str, rng: np.random.Generator, name: str, overrides: Mapping[str, Any]
 ) -> WorldPlan:
     where = layout(place, look)
-    probe = load(
-        WorldPlan, {"name": name, "place": place, "position": (0, 0, 1.6), **_fixed(overrides)}, where="plan_worlds"
-    )
+    first = {"name": name, "place": place, "position": (0, 0, 1.6), **_fixed(overrides)}
+    probe = load(WorldPlan, first, where="plan_worlds")
     if kind == "look_away" and probe.frames / probe.fps < _LEAST_LOOK_AWAY_S:
         kind = "orbit"
     for attempt in range(_ATTEMPTS):

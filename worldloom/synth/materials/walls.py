@@ -197,7 +197,13 @@ def painted_tiles(colours: list[Colour], ground: Colour, size_m: float = 0.15) -
                         cv2.LINE_8,
                         3,
                     )
-                cv2.rectangle(picture, (left, top), (left + side, top + side), vary(rng, (0.55, 0.53, 0.5), 0.3), max(1, side // 40))
+                cv2.rectangle(
+                    picture,
+                    (left, top),
+                    (left + side, top + side),
+                    vary(rng, (0.55, 0.53, 0.5), 0.3),
+                    max(1, side // 40),
+                )
         modulate(picture, fractal(sheet, 0.3, 0.85), 0.05)
         return np.clip(picture, 0.02, 1.0)
 
