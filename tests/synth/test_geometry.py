@@ -98,7 +98,8 @@ def test_moving_keeps_size_and_turns_normals():
     assert coarser([moved], 0.5)[0].detail == 0.5
 
 
-def test_each_leaf_has_a_cell_of_its_own(rng=np.random.default_rng(0)):
+def test_each_leaf_has_a_cell_of_its_own():
+    rng = np.random.default_rng(0)
     count = 7
     leaves = Leaves(rng.random((count, 4, 3)), rng.random((count, 3)), np.tile((0, 0, 1.0), (count, 1)))
     corners, uv, facet = leaves.triangles()

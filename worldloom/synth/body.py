@@ -13,10 +13,22 @@ from worldloom.synth.materials.noise import Colour, Material, Sheet, fractal, mo
 from worldloom.synth.shapes import ball, loft
 
 PARTS = (
-    "pelvis", "torso", "head",
-    "left_thigh", "left_shin", "left_foot", "right_thigh", "right_shin", "right_foot",
-    "left_arm", "left_forearm", "left_hand", "right_arm", "right_forearm", "right_hand",
-)  # fmt: skip
+    "pelvis",
+    "torso",
+    "head",
+    "left_thigh",
+    "left_shin",
+    "left_foot",
+    "right_thigh",
+    "right_shin",
+    "right_foot",
+    "left_arm",
+    "left_forearm",
+    "left_hand",
+    "right_arm",
+    "right_forearm",
+    "right_hand",
+)
 """Rigid parts; each hangs at its joint with the limb along -z. A body faces +x, its left is +y."""
 
 SKIN: list[Colour] = [
@@ -34,9 +46,15 @@ HAIR: list[Colour] = [
     (0.62, 0.60, 0.58),
 ]
 TOPS: list[Colour] = [
-    (0.78, 0.18, 0.16), (0.16, 0.36, 0.66), (0.93, 0.74, 0.20), (0.20, 0.52, 0.34), (0.88, 0.86, 0.80),
-    (0.55, 0.25, 0.50), (0.90, 0.48, 0.20), (0.25, 0.55, 0.62),
-]  # fmt: skip
+    (0.78, 0.18, 0.16),
+    (0.16, 0.36, 0.66),
+    (0.93, 0.74, 0.20),
+    (0.20, 0.52, 0.34),
+    (0.88, 0.86, 0.80),
+    (0.55, 0.25, 0.50),
+    (0.90, 0.48, 0.20),
+    (0.25, 0.55, 0.62),
+]
 TROUSERS: list[Colour] = [
     (0.20, 0.27, 0.42),
     (0.16, 0.16, 0.18),
@@ -148,9 +166,17 @@ def make_body(rng: np.random.Generator, height_m: float) -> Body:
     ]
     add("pelvis", loft([(z * h, x * h * broad, y * h * broad) for z, x, y in hips], legs, 16, 2.4))
     chest = [
-        (0.355, 0.022, 0.026), (0.338, 0.034, 0.050), (0.318, 0.050, 0.098), (0.295, 0.060, 0.116), (0.25, 0.068, 0.114),
-        (0.17, 0.066, 0.104), (0.09, 0.058, 0.090), (0.03, 0.066, 0.096), (-0.012, 0.074, 0.101), (-0.02, 0.068, 0.094),
-    ]  # fmt: skip
+        (0.355, 0.022, 0.026),
+        (0.338, 0.034, 0.050),
+        (0.318, 0.050, 0.098),
+        (0.295, 0.060, 0.116),
+        (0.25, 0.068, 0.114),
+        (0.17, 0.066, 0.104),
+        (0.09, 0.058, 0.090),
+        (0.03, 0.066, 0.096),
+        (-0.012, 0.074, 0.101),
+        (-0.02, 0.068, 0.094),
+    ]
     add("torso", loft([(z * h, x * h * broad, y * h * broad) for z, x, y in chest], shirt, 18, 2.3))
     add("torso", loft([(0.40 * h, 0.030 * h, 0.030 * h), (0.33 * h, 0.036 * h, 0.036 * h)], bare, 10))
     if skirt:
@@ -179,9 +205,16 @@ def make_body(rng: np.random.Generator, height_m: float) -> Body:
 
 def _head(rng: np.random.Generator, h: float, skin: Colour, hair: Colour) -> list[Patch]:
     skull = [
-        (0.130, 0.0, 0.0), (0.127, 0.025, 0.021), (0.115, 0.045, 0.037), (0.090, 0.056, 0.045), (0.060, 0.057, 0.046),
-        (0.030, 0.052, 0.042), (0.010, 0.043, 0.033), (0.0, 0.030, 0.022), (-0.006, 0.0, 0.0),
-    ]  # fmt: skip
+        (0.130, 0.0, 0.0),
+        (0.127, 0.025, 0.021),
+        (0.115, 0.045, 0.037),
+        (0.090, 0.056, 0.045),
+        (0.060, 0.057, 0.046),
+        (0.030, 0.052, 0.042),
+        (0.010, 0.043, 0.033),
+        (0.0, 0.030, 0.022),
+        (-0.006, 0.0, 0.0),
+    ]
     patches = [loft([(z * h, x * h, y * h, 0.006 * h) for z, x, y in skull], _face(skin, hair), 18, detail=1.6)]
     patches.append(ball((0.010 * h, 0.008 * h, 0.011 * h), (0.064 * h, 0, 0.052 * h), cloth(skin, 0.02), 8))
     locks = cloth(hair, 0.25)

@@ -139,7 +139,7 @@ class Renderer:
         return hits
 
     def _shadows(self, rays: np.ndarray, hits: _Hits, people: list[Posed]) -> np.ndarray:
-        """(N,) float32 how much of the key light people take from each pixel of the world, and light under their feet."""
+        """(N,) float32, how much of the key light people take from each pixel of the world."""
         shape = (self.plan.height, self.plan.width)
         shadow = np.zeros(shape, np.float32)
         depth, lit = hits.depth.reshape(shape), ((hits.colour[:, 3] < 250) & np.isfinite(hits.depth) & (hits.who == 0))

@@ -79,7 +79,10 @@ class Light:
 
 
 def display(radiance: np.ndarray) -> np.ndarray:
-    """From linear radiance (not negative, an array) to the picture's values in [0, 1]: a shoulder that keeps highlights, then a square root."""
+    """From linear radiance (an array, not negative) to the picture's values in [0, 1].
+
+    A shoulder keeps the highlights, a square root stands in for the gamma.
+    """
     below = radiance + np.float32(1)
     shown = radiance * np.float32(1 / 9)
     shown += np.float32(1)
@@ -98,7 +101,7 @@ def cosine_directions(count: int) -> np.ndarray:
 
 def frames_of(normals: np.ndarray) -> np.ndarray:
     """(N, 3, 3) rotations whose columns are two tangents and the normal."""
-    guide = np.where(np.abs(normals[:, 2:]) < 0.9, np.float32([[0, 0, 1]]), np.float32([[1, 0, 0]]))
+    guide = np.where(np.abs(normals[:, 2:]) < 0.9, np.array([[0, 0, 1]], np.float32), np.array([[1, 0, 0]], np.float32))
     first = np.cross(guide, normals)
     first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-9)
     return np.stack([first, np.cross(normals, first), normals], -1)

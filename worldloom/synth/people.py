@@ -50,7 +50,7 @@ class View:
         local = (points - self.c2w[:3, 3].astype(np.float32)) @ self.c2w[:3, :3].astype(np.float32)
         z = local[:, 2]
         uv = local[:, :2] * (np.float32(self.focal) / np.maximum(z, np.float32(_NEAR_M)))[:, None]
-        return uv + np.float32((self.width / 2, self.height / 2)), z
+        return uv + np.array((self.width / 2, self.height / 2), np.float32), z
 
 
 class Actor:
@@ -140,7 +140,7 @@ class Posed:
         normal = corner[:, 0] * (1 - b[:, 0] - b[:, 1]) + corner[:, 1] * b[:, 0] + corner[:, 2] * b[:, 1]
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
         points = rays[:, :3] + rays[:, 3:] * depth[:, None]
-        around = world.light_around(self.foot + (0, 0, 0.55 * self.figure.height_m)).astype(np.float32)
+        around = world.light_around(self.foot + np.array([0, 0, 0.55 * self.figure.height_m]))
         weight = np.concatenate([np.maximum(normal, 0), np.maximum(-normal, 0)], 1)[:, [0, 3, 1, 4, 2, 5]] ** 2
         arriving = weight @ around
         low = np.clip((points[:, 2] - self.foot[2]) / 0.5, 0, 1)

@@ -122,7 +122,7 @@ def disc(
     side = np.linspace(-1, 1, max(2, segments // 3) + 1)
     x, y = np.meshgrid(side, side[::-1])
     grid = np.stack([x * np.sqrt(1 - y**2 / 2), y * np.sqrt(1 - x**2 / 2) * stretch, np.zeros_like(x)], -1) * radius
-    return Patch(grid + (0, 0, z), material, detail)
+    return Patch(grid + np.array([0, 0, z]), material, detail)
 
 
 def ball(

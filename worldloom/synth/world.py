@@ -137,7 +137,8 @@ class World:
         spot *= spot
         spot /= np.maximum(cosine2, np.float32(0.02))
         level = row[:, 6] + (0.25 * np.log2(spot) - np.float32(np.log2(focal) + 0.35))
-        colour = self._atlas.sample(*(as_picture(a) for a in (x, y, level)), blend).reshape(-1, 4)[: len(rays)]
+        colour = self._atlas.sample(as_picture(x), as_picture(y), as_picture(level), blend)
+        colour = colour.reshape(-1, 4)[: len(rays)]
         miss = np.flatnonzero(triangle < 0)
         if len(miss):
             colour[miss, :3] = self._sky(direction[miss])

@@ -90,7 +90,7 @@ def rug(colours: list[Colour]) -> Material:
         cv2.rectangle(picture, (inset, inset), (sheet.width - inset - 1, sheet.height - inset - 1), colours[0], -1)
         inside = picture[inset : sheet.height - inset, inset : sheet.width - inset]
         patch = np.ascontiguousarray(inside)
-        _figures(Sheet(*patch.shape[:2], sheet.size_m, rng), patch, colours[1:], 170)
+        _figures(Sheet.of(patch, sheet.size_m, rng), patch, colours[1:], 170)
         centre = np.array(patch.shape[1::-1]) / 2
         for k, size in enumerate((0.36, 0.30, 0.22, 0.16, 0.08)):
             points = 8 + 2 * int(rng.integers(0, 4))

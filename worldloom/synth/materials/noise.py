@@ -33,6 +33,11 @@ class Sheet:
     size_m: tuple[float, float]
     rng: np.random.Generator
 
+    @classmethod
+    def of(cls, picture: np.ndarray, size_m: tuple[float, float], rng: np.random.Generator) -> Sheet:
+        """The sheet under a (height, width, 3) picture."""
+        return cls(picture.shape[0], picture.shape[1], size_m, rng)
+
     @property
     def per_m(self) -> float:
         """Texels per metre."""
@@ -137,7 +142,7 @@ def flecks(
     axes = axes[axes.max(1) >= 0.3]  # what is far smaller than a texel does not show
     count = len(axes)
     large = axes.max(1, initial=0) >= 0.9
-    centres = rng.random((count, 2), np.float32) * np.float32((sheet.width, sheet.height))
+    centres = rng.random((count, 2), np.float32) * np.array((sheet.width, sheet.height), np.float32)
     shades = shades_of(rng, colours, 0.15, _SHADES)
     dots = centres[~large].astype(np.int32)
     target[dots[:, 1], dots[:, 0]] = np.asarray(shades, np.float32)[rng.integers(0, _SHADES, len(dots))]

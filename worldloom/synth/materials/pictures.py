@@ -19,9 +19,19 @@ from worldloom.synth.materials.noise import (
 )
 
 SPINES: list[Colour] = [
-    (0.55, 0.12, 0.10), (0.12, 0.22, 0.42), (0.15, 0.35, 0.22), (0.75, 0.62, 0.35), (0.30, 0.18, 0.12), (0.82, 0.78, 0.68),
-    (0.42, 0.10, 0.25), (0.10, 0.35, 0.40), (0.85, 0.45, 0.15), (0.20, 0.20, 0.22), (0.55, 0.60, 0.30), (0.35, 0.45, 0.62),
-]  # fmt: skip
+    (0.55, 0.12, 0.10),
+    (0.12, 0.22, 0.42),
+    (0.15, 0.35, 0.22),
+    (0.75, 0.62, 0.35),
+    (0.30, 0.18, 0.12),
+    (0.82, 0.78, 0.68),
+    (0.42, 0.10, 0.25),
+    (0.10, 0.35, 0.40),
+    (0.85, 0.45, 0.15),
+    (0.20, 0.20, 0.22),
+    (0.55, 0.60, 0.30),
+    (0.35, 0.45, 0.62),
+]
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 
 
@@ -89,7 +99,7 @@ def landscape(frame: Colour = (0.45, 0.33, 0.15), frame_m: float = 0.05) -> Mate
             cv2.fillPoly(picture, [edge], vary(rng, (0.30 + 0.05 * k, 0.45 + 0.02 * k, 0.40 - 0.06 * k), 0.35))
         greens = [vary(rng, (0.2, 0.35, 0.15), 0.5) for _ in range(6)] + [(0.75, 0.35, 0.2), (0.85, 0.7, 0.3)]
         lower = picture[sheet.height // 2 :]
-        flecks(Sheet(*lower.shape[:2], (sheet.size_m[0], sheet.size_m[1] / 2), rng), lower, 500, (0.006, 0.03), greens)
+        flecks(Sheet.of(lower, (sheet.size_m[0], sheet.size_m[1] / 2), rng), lower, 500, (0.006, 0.03), greens)
         modulate(picture, fractal(sheet, 0.05, 0.9), 0.07)
         return _framed(sheet, np.clip(picture, 0.02, 1.0), frame, frame_m)
 

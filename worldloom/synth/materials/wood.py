@@ -24,13 +24,14 @@ def _grain(sheet: Sheet) -> np.ndarray:
     rng = sheet.rng
     across = np.arange(sheet.height, dtype=np.float32)[:, None] / sheet.per_m
     along = np.arange(sheet.width, dtype=np.float32)[None, :] / sheet.per_m
-    bend = fractal(sheet, 0.8, 0.55, stretch=5.0)
-    rings = across * 55.0 + 1.6 * bend
-    for _ in range(int(rng.poisson(0.9 * sheet.size_m[0] * sheet.size_m[1]) + 1)):
+    rings = across * 55.0 + 1.6 * fractal(sheet, 0.8, 0.55, stretch=5.0)
+    for _ in range(min(12, int(rng.poisson(0.9 * sheet.size_m[0] * sheet.size_m[1]) + 1))):
         x, y = rng.random(2) * sheet.size_m
         radius = 0.03 + 0.05 * rng.random()
-        near = np.exp(-(((along - x) / (3 * radius)) ** 2) - ((across - y) / radius) ** 2)
-        rings = rings + 5.0 * near
+        rows = slice(*np.searchsorted(across[:, 0], (y - 3 * radius, y + 3 * radius)))
+        columns = slice(*np.searchsorted(along[0], (x - 9 * radius, x + 9 * radius)))
+        near = ((along[:, columns] - x) / (3 * radius)) ** 2 + ((across[rows] - y) / radius) ** 2
+        rings[rows, columns] += 5.0 * np.exp(-near)
     return 0.6 * np.sin(6.2832 * rings * 0.5) + 0.7 * fractal(sheet, 0.12, 0.85, stretch=8.0)
 
 

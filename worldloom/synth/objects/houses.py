@@ -15,8 +15,13 @@ from worldloom.synth.objects.plants import flower_bed
 from worldloom.synth.shapes import box, quad, quad4, tube
 
 STUCCO: list[Colour] = [
-    (0.90, 0.78, 0.56), (0.86, 0.62, 0.50), (0.74, 0.80, 0.74), (0.92, 0.88, 0.78), (0.66, 0.74, 0.84), (0.84, 0.70, 0.70),
-]  # fmt: skip
+    (0.90, 0.78, 0.56),
+    (0.86, 0.62, 0.50),
+    (0.74, 0.80, 0.74),
+    (0.92, 0.88, 0.78),
+    (0.66, 0.74, 0.84),
+    (0.84, 0.70, 0.70),
+]
 PAINTS: list[Colour] = [
     (0.55, 0.16, 0.13),
     (0.16, 0.30, 0.42),
@@ -106,13 +111,13 @@ def house(
         )
     )
     for side in (-1, 1):
-        gable = ((side * half, depth / 2, ridge),) * 2
+        gable = (side * half, depth / 2, ridge)
         feet = (
             ((side * half, depth, tall), (side * half, 0, tall))
             if side < 0
             else ((side * half, 0, tall), (side * half, depth, tall))
         )
-        parts.append(quad4(*gable, *feet, wall, 0.2))
+        parts.append(quad4(gable, gable, feet[0], feet[1], wall, 0.2))
     at = (rng.random() - 0.5) * width * 0.6
     parts += box(
         (at - 0.35, depth * 0.3, tall + 0.8), (at + 0.35, depth * 0.3 + 0.5, ridge + 0.9), red_brick(), 0.5, "bottom"

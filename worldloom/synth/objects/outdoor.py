@@ -19,7 +19,7 @@ STONE: list[Colour] = [(0.62, 0.59, 0.53), (0.70, 0.66, 0.58), (0.55, 0.52, 0.48
 
 
 def _car_body(colour: Colour) -> Material:
-    """Unrolled car body: paint with door gaps, handles and a dirty lower edge; u = 0 and 1 is the middle of the roof."""
+    """Unrolled car body: paint with door gaps, handles and a dirty belly; u = 0 and 1 is the middle of the roof."""
 
     def paint(sheet: Sheet) -> np.ndarray:
         picture = painted(colour, 0.2)(sheet)
@@ -38,8 +38,9 @@ def _car_body(colour: Colour) -> Material:
                     (0.8, 0.8, 0.8),
                     -1,
                 )
-        u = np.abs(np.arange(width) / width - 0.5)
-        picture *= np.where(u < 0.16, 0.35 + 2.0 * np.maximum(u - 0.05, 0), 1.0).astype(np.float32)[None, :, None]
+        off = np.abs(np.arange(width) / width - 0.5)
+        belly = np.where(off < 0.16, 0.35 + 2.0 * np.maximum(off - 0.05, 0), 1.0)
+        picture *= belly.astype(np.float32)[None, :, None]
         return np.clip(picture, 0.02, 1.0)
 
     return paint
@@ -65,9 +66,17 @@ def car(rng: np.random.Generator, colour: Colour, length: float = 4.2) -> list[P
     """A parked car along x, its nose towards +x."""
     k = length / 4.2
     body = [  # x from the nose backwards: half width, half height, height of the middle
-        (2.10, 0.55, 0.12, 0.52), (2.05, 0.72, 0.20, 0.52), (1.85, 0.80, 0.27, 0.54), (1.2, 0.86, 0.33, 0.58), (0.5, 0.87, 0.36, 0.60),
-        (-0.6, 0.87, 0.37, 0.61), (-1.5, 0.85, 0.36, 0.63), (-1.95, 0.79, 0.31, 0.62), (-2.08, 0.70, 0.24, 0.60), (-2.10, 0.5, 0.14, 0.58),
-    ]  # fmt: skip
+        (2.10, 0.55, 0.12, 0.52),
+        (2.05, 0.72, 0.20, 0.52),
+        (1.85, 0.80, 0.27, 0.54),
+        (1.2, 0.86, 0.33, 0.58),
+        (0.5, 0.87, 0.36, 0.60),
+        (-0.6, 0.87, 0.37, 0.61),
+        (-1.5, 0.85, 0.36, 0.63),
+        (-1.95, 0.79, 0.31, 0.62),
+        (-2.08, 0.70, 0.24, 0.60),
+        (-2.10, 0.5, 0.14, 0.58),
+    ]
     cabin = [
         (1.02, 0.55, 0.03, 0.92),
         (0.95, 0.66, 0.10, 0.95),
@@ -161,12 +170,13 @@ def picket_fence(
             (-length / 2, 0.0, z * height), (length / 2, 0.04, z * height + 0.07), wood(colour, 0.1), 0.6, "left right"
         )
     count = max(2, round(length / 0.17))
+    boards = [wood(vary(rng, colour, 0.12), 0.14, upright=True) for _ in range(4)]
     for k in range(count):
         x, top = -length / 2 + (k + 0.5) * length / count, height * (0.95 + 0.08 * rng.random())
         parts += box(
             (x - 0.045, -0.025, 0.04),
             (x + 0.045, 0.0, top),
-            wood(vary(rng, colour, 0.12), 0.14, upright=True),
+            boards[int(rng.integers(4))],
             0.5,
             "bottom",
         )
@@ -216,6 +226,7 @@ def fountain() -> list[Piece]:
 def pavilion(rng: np.random.Generator, radius: float = 2.2) -> list[Piece]:
     """An open wooden pavilion with six posts under a tiled roof."""
     white = (0.90, 0.88, 0.82)
+    timber, floor = wood(white, 0.1), planks(white)
     corners = [(radius * np.cos(a), radius * np.sin(a)) for a in np.arange(6) * np.pi / 3 + 0.3]
     parts: list[Piece] = [
         loft(
@@ -228,21 +239,21 @@ def pavilion(rng: np.random.Generator, radius: float = 2.2) -> list[Piece]:
     top, peak, out = 2.5, 3.9, 1.25
     for k, (x, y) in enumerate(corners):
         nx, ny = corners[(k + 1) % 6]
-        parts.append(tube([(x, y, 0.1), (x, y, 1.3), (x, y, top)], 0.07, wood(white, 0.1), 8))
+        parts.append(tube([(x, y, 0.1), (x, y, 1.3), (x, y, top)], 0.07, timber, 8))
         parts.append(
             tube(
                 [(x, y, top - 0.08), ((x + nx) / 2, (y + ny) / 2, top - 0.02), (nx, ny, top - 0.08)],
                 0.06,
-                wood(white, 0.1),
+                timber,
                 6,
             )
         )
         if k not in (1, 4):
             for z in (0.4, 0.95):
-                parts.append(tube([(x, y, z), ((x + nx) / 2, (y + ny) / 2, z), (nx, ny, z)], 0.03, wood(white, 0.1), 6))
+                parts.append(tube([(x, y, z), ((x + nx) / 2, (y + ny) / 2, z), (nx, ny, z)], 0.03, timber, 6))
             for s in np.linspace(0.1, 0.9, 9):
                 px, py = x + s * (nx - x), y + s * (ny - y)
-                parts.append(tube([(px, py, 0.4), (px, py, 0.7), (px, py, 0.95)], 0.018, wood(white, 0.1), 5))
+                parts.append(tube([(px, py, 0.4), (px, py, 0.7), (px, py, 0.95)], 0.018, timber, 5))
         parts.append(
             quad4(
                 (0, 0, peak),
@@ -258,7 +269,7 @@ def pavilion(rng: np.random.Generator, radius: float = 2.2) -> list[Piece]:
                 (0, 0, peak - 0.06),
                 (nx * out, ny * out, top - 0.14),
                 (x * out, y * out, top - 0.14),
-                planks(white),
+                floor,
                 0.6,
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from worldloom.synth.materials.noise import Colour, Sheet, ellipses, fractal, tint, vary
+from worldloom.synth.materials.noise import Colour, Sheet, ellipses, fractal, modulate, tint, vary
 
 TOP_DEG, BOTTOM_DEG = 90.0, -30.0
 """Elevations of the panorama's upper and lower edge."""
@@ -18,14 +18,14 @@ def sky_colour(
     rise = direction[:, 2:] / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     share = np.clip(rise, 0, 1) ** 0.55
     above = np.asarray(horizon) ** 2 * (1 - share) + np.asarray(zenith) ** 2 * share
-    return np.where(rise > 0, above, np.float32([[0.16, 0.17, 0.11]])).astype(np.float32)
+    return np.where(rise > 0, above, np.array([[0.16, 0.17, 0.11]], np.float32)).astype(np.float32)
 
 
 def open_sky(sheet: Sheet) -> np.ndarray:
     """Blue sky with fair-weather clouds."""
     rows = np.linspace(TOP_DEG, BOTTOM_DEG, sheet.height, dtype=np.float32)
     share = (np.clip(np.sin(np.radians(rows)), 0, 1) ** 0.55)[:, None, None]
-    top, low = np.float32((0.30, 0.53, 0.87)), np.float32((0.83, 0.89, 0.94))
+    top, low = np.array([[0.30, 0.53, 0.87], [0.83, 0.89, 0.94]], np.float32)
     picture = np.ascontiguousarray(np.broadcast_to(low * (1 - share) + top * share, (sheet.height, sheet.width, 3)))
     height = np.clip(rows / 90, 0.02, 1)[:, None]
     clouds = fractal(sheet, 6.0, 0.72, stretch=1.8) + 0.5 * fractal(sheet, 14.0, 0.5)
@@ -74,10 +74,10 @@ def _horizon(picture: np.ndarray, sheet: Sheet, houses: int) -> np.ndarray:
     _far_trees(picture, sheet, level, degree)
     lawn = picture[level + int(0.6 * degree) :]
     lawn[:] = np.asarray((0.36, 0.50, 0.20), np.float32)
-    part = Sheet(*lawn.shape[:2], (60.0, 60.0 * lawn.shape[0] / lawn.shape[1]), rng)
-    lawn *= (1 + 0.10 * fractal(part, 3.0, 0.8, stretch=3.0))[..., None]
+    part = Sheet.of(lawn, (60.0, 60.0 * lawn.shape[0] / lawn.shape[1]), rng)
+    modulate(lawn, fractal(part, 3.0, 0.8, stretch=3.0), 0.10)
     ground = picture[level - int(3 * degree) :]
-    ground *= (1 + 0.05 * fractal(Sheet(*ground.shape[:2], (60.0, 10.0), rng), 0.5, 0.9))[..., None]
+    modulate(ground, fractal(Sheet.of(ground, (60.0, 10.0), rng), 0.5, 0.9), 0.05)
     return np.clip(picture, 0, 1)
 
 

@@ -139,7 +139,7 @@ def _kerbside(rng: np.random.Generator) -> list[Piece]:
         for x in (-13.0, 7.5):
             parts += placed(bench(), (x + side, side * (KERB - 0.75), 0.12), 0 if side > 0 else 180)
             parts += placed(bin_for_litter(), (x + side + 1.4, side * (KERB - 0.5), 0.12))
-        for k in range(6):
+        for _ in range(6):
             x = float(rng.uniform(-20, 20))
             pot = (
                 potted(rng, float(rng.uniform(0.8, 1.2)))
