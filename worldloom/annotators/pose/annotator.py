@@ -16,9 +16,10 @@ from worldloom.annotators.pose.links import LinkRules, choose_keyframes
 from worldloom.annotators.pose.motion import StillRules, is_still
 from worldloom.annotators.pose.restarts import RestartRules
 from worldloom.annotators.pose.sfm import MappingRules
-from worldloom.annotators.pose.tracks import TrackRules, Tracks, follow
-from worldloom.annotators.pose.turned import turned_camera
-from worldloom.annotators.pose.turning import Turning, fit_turning
+from worldloom.annotators.pose.stretches import TurnRules
+from worldloom.annotators.pose.tracks import TrackRules, follow
+from worldloom.annotators.pose.turned import FOCAL_PRIOR, turn_only, turned_camera
+from worldloom.annotators.pose.turning import Turning
 from worldloom.catalogs.clip import Camera, Clip
 from worldloom.catalogs.config import Strict
 
@@ -54,6 +55,7 @@ class PoseConfig(Strict):
     track: TrackRules = TrackRules()
     still: StillRules = StillRules()
     link: LinkRules = LinkRules()
+    turn: TurnRules = TurnRules()
     mapping: MappingRules = MappingRules()
     restart: RestartRules = RestartRules()
 
@@ -99,12 +101,15 @@ class PoseAnnotator(Annotator):
         focal = config.focal_px / sx if config.focal_px else guess_focal(size, config.horizontal_fov_deg)
         if is_still(tracks, size, config.still):
             return _standing(len(grays), size, focal, sx, sy)
+        prior = None if config.focal_px else FOCAL_PRIOR
         keyframes = choose_keyframes(tracks, max(size), config.link)
-        turning = turn_only(tracks, keyframes, size, focal, config)
+        turning = turn_only(tracks, keyframes, size, focal, prior, config.turning_px)
         if _turns(turning, config.turning_share, config.turning_worst):
             return turned_camera(turning, keyframes, tracks, size, sx, sy)
         from worldloom.annotators.pose.moving import moving_camera  # pycolmap: only where it is needed
 
+        if turning is not None and not config.focal_px and turning.focal_sigma < 0.03 and turning.share > 0.5:
+            focal = turning.focal  # turns tell it better than any guess
         answer = moving_camera(grays, tracks, keyframes, focal, sx, sy, scratch, config)
         if isinstance(answer, Absent) and _turns(turning, *config.turning_fallback):
             return turned_camera(turning, keyframes, tracks, size, sx, sy)
@@ -118,28 +123,6 @@ def _turns(turning: Turning | None, share: float, worst: float) -> TypeGuard[Tur
 def guess_focal(size: tuple[int, int], horizontal_fov_deg: float) -> float:
     """Focal length in pixels of a picture whose longer side spans the angle (upright pictures: held sideways)."""
     return max(size) / 2 / math.tan(math.radians(horizontal_fov_deg) / 2)
-
-
-def turn_only(
-    tracks: Tracks, keyframes: list[int], size: tuple[int, int], focal: float, config: PoseConfig
-) -> Turning | None:
-    """The camera's rotations if it did not move: its `share` says whether to believe that."""
-    matches = {}
-    for i in range(len(keyframes)):
-        for distance in (1, 2, 3, 5, 8, 13, 21, 34):
-            if i + distance < len(keyframes):
-                _, a, b = tracks.shared(keyframes[i], keyframes[i + distance])
-                if len(a) >= config.min_points:
-                    matches[i, i + distance] = (a, b)
-    return fit_turning(
-        matches,
-        len(keyframes),
-        size,
-        focal,
-        focal_prior=None if config.focal_px else 0.35,
-        tolerance_px=config.turning_px * max(size) / 480,
-        per_pair=60,
-    )
 
 
 def _standing(length: int, size: tuple[int, int], focal: float, sx: float, sy: float) -> Given:

@@ -13,12 +13,18 @@ from worldloom.annotators.pose.links import describe, link
 from worldloom.annotators.pose.register import Registered, register
 from worldloom.annotators.pose.restarts import Outcome, map_with_restarts
 from worldloom.annotators.pose.sfm import Mapper
+from worldloom.annotators.pose.stretches import Turn, find_turns, split
 from worldloom.annotators.pose.tracks import Tracks
+from worldloom.annotators.pose.turned import FOCAL_PRIOR, turn_only
 from worldloom.catalogs.cameras import first_frame_identity
 from worldloom.catalogs.clip import Camera
 
 if TYPE_CHECKING:
     from worldloom.annotators.pose.annotator import PoseConfig
+
+
+OVERLAP = 2
+"""Key frames that a model of the rest shares with the model before and after (ours)."""
 
 
 def moving_camera(
@@ -37,13 +43,11 @@ def moving_camera(
     links = link(tracks, keyframes, features, config.link)
     keypoints = [np.concatenate([tracks.xy[k], f.xy]) for k, f in zip(keyframes, features, strict=True)]
     mapper = Mapper(scratch / "sfm", size, keypoints, links, focal, config.seed, config.mapping)
-    outcomes = map_all(mapper, config)
-    notes = {"motion": "parallax", "key_frames": len(keyframes)}
-    if not outcomes:
-        return Absent("no model: too little parallax or too few matches", notes)
-    first = outcomes[0]
-    notes |= _figures(first)
-    reason = doubt(first, config)
+    turns = find_turns(tracks, keyframes, size, focal, config.turn)
+    hold = config.focal_px / sx if config.focal_px else focal_from_turns(tracks, keyframes, turns, size, focal)
+    outcomes = map_all(mapper, turns, hold, config)
+    notes = {"motion": "parallax", "key_frames": len(keyframes)} | _figures(outcomes[0])
+    reason = doubt(outcomes[0], config)
     if reason:
         return Absent(reason, notes)
     outcomes = [one for one in outcomes if not doubt(one, config)]
@@ -52,21 +56,42 @@ def moving_camera(
     return _camera(registered, outcomes, tracks, size, sx, sy, notes)
 
 
-def map_all(mapper: Mapper, config: PoseConfig) -> list[Outcome]:
-    """The model of most key frames, then models of what it left out."""
-    hold = mapper.focal if config.focal_px else None
-    outcome = map_with_restarts(mapper, config.restart, fix_focal=hold)
-    outcomes: list[Outcome] = []
-    rest = set(range(len(mapper.keypoints)))
-    while outcome.model is not None and len(outcomes) < 4:
-        outcomes.append(outcome)
-        rest -= set(outcome.model.frames.tolist())
-        stretch = _longest_run(sorted(rest))
-        if len(stretch) < config.mapping.min_frames:
-            break
-        focal = outcomes[0].model.focal if outcomes[0].model else mapper.focal
-        outcome = map_with_restarts(mapper, config.restart, only=stretch, fix_focal=focal)
+def map_all(mapper: Mapper, turns: list[Turn], hold: float | None, config: PoseConfig) -> list[Outcome]:
+    """Models of all stretches between turns on the spot, the largest first; then of what they left out."""
+    count = len(mapper.keypoints)
+    outcomes = _map(mapper, split(count, turns, config.turn.cut, config.turn.overlap), hold, config)
+    if doubt(outcomes[0], config):
+        finer = split(count, turns, config.turn.try_cut, config.turn.overlap)
+        if len(finer) > len(split(count, turns, config.turn.cut, config.turn.overlap)):
+            outcomes = _map(mapper, finer, hold, config)
+    rest = set(range(count))
+    for outcome in outcomes:
+        rest -= set() if outcome.model is None else set(outcome.model.frames.tolist())
+    stretch = _longest_run(sorted(rest - {k for turn in turns for k in range(turn.first, turn.last + 1)}))
+    if len(stretch) >= config.mapping.min_frames and not doubt(outcomes[0], config):
+        rest_of = list(range(max(0, stretch[0] - OVERLAP), min(count, stretch[-1] + 1 + OVERLAP)))
+        outcomes += _map(mapper, [rest_of], hold, config)
     return outcomes
+
+
+def focal_from_turns(
+    tracks: Tracks, keyframes: list[int], turns: list[Turn], size: tuple[int, int], focal: float
+) -> float | None:
+    """Focal length that the widest turn on the spot fixes to a percent; walking straight on fixes none."""
+    widest = max(turns, key=lambda turn: turn.swept, default=None)
+    if widest is None:
+        return None
+    fit = turn_only(tracks, keyframes[widest.first : widest.last + 1], size, focal, FOCAL_PRIOR, 1.5)
+    return fit.focal if fit is not None and fit.focal_sigma < 0.01 and fit.share > 0.9 else None
+
+
+def _map(mapper: Mapper, stretches: list[list[int]], hold: float | None, config: PoseConfig) -> list[Outcome]:
+    found = []
+    for stretch in stretches:
+        only = None if len(stretch) == len(mapper.keypoints) else stretch
+        found.append(map_with_restarts(mapper, config.restart, only=only, fix_focal=hold))
+    believed = [one for one in found if not doubt(one, config)]
+    return sorted(believed or found, key=lambda one: 0 if one.model is None else -len(one.model.frames))
 
 
 def doubt(outcome: Outcome, config: PoseConfig) -> str:

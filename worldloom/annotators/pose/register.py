@@ -191,7 +191,8 @@ def _judge(
     share = inliers / np.maximum(np.bincount(data.frame, minlength=length), 1)
     ok = (inliers >= LEAST_INLIERS) & (share >= LEAST_SHARE)
     noise = float(np.median(error[fits])) / 1.1774 if fits.any() else np.nan  # median of a Rayleigh distribution
-    covariance = np.linalg.inv(blocks + np.eye(6) * 1e-12) * noise**2
+    blocks[~ok] = np.eye(6)
+    covariance = np.linalg.inv(blocks) * noise**2
     variance = np.diagonal(covariance, axis1=1, axis2=2)
     median_depth = np.full(length, np.nan)
     for t in np.flatnonzero(ok):

@@ -71,15 +71,19 @@ def map_with_restarts(
     sight = Sight.of(pairs, mapper.keypoints, mapper.size)
     count = len(mapper.keypoints)
     found: list[tuple[float, Model]] = []
-    tried = 0
+    firsts: list[tuple[int, int]] = []
     best = Outcome(None, 0.0, None, 0, False)
-    for first in initial_pairs(pairs, len(chosen), rules.restarts):
-        tried += 1
+    for _ in range(rules.restarts):
+        inside = None if best.model is None or 3 * len(best.model.frames) < len(chosen) else best.model.frames
+        first = next_pair(pairs, len(chosen), firsts, inside)
+        if first is None:
+            break
+        firsts.append(first)
         model = mapper.run(first, fix_focal=fix_focal, only=only)
         if model is None:
             continue
         found.append((explained(sight, model, count, rules.explained_px), model))
-        best = _best(found, rules, tried)
+        best = _best(found, rules, len(firsts))
         if best.agreed and best.explained >= rules.enough:
             break
     return best
@@ -100,20 +104,26 @@ def _within(pairs: Sequence[Pair], chosen: Sequence[int]) -> list[Pair]:
     return [pair for pair in pairs if pair.i in allowed and pair.j in allowed]
 
 
-def initial_pairs(pairs: Sequence[Pair], keyframes: int, count: int) -> list[tuple[int, int]]:
-    """Pairs with many matches seen at wide angles, spread over the clip: the best, then the best far from it, ..."""
+def next_pair(
+    pairs: Sequence[Pair], keyframes: int, tried: Sequence[tuple[int, int]], inside: np.ndarray | None = None
+) -> tuple[int, int] | None:
+    """Where to start next: many matches seen at a wide angle, far in time from what was tried.
+
+    Args:
+        pairs: verified ones.
+        keyframes: how many there are.
+        tried: initial pairs used before.
+        inside: key frames of the best model so far; a pair of two of them puts it to the test.
+    """
     score = np.array([min(len(pair.rows), 150) * min(pair.angle_deg, 15.0) for pair in pairs])
+    free = np.array([(pair.i, pair.j) not in tried for pair in pairs])
+    if inside is not None:
+        free &= np.array([pair.i in inside and pair.j in inside for pair in pairs])
+    if not free.any():
+        return None
     middle = np.array([(pair.i + pair.j) / 2 for pair in pairs])
-    chosen: list[int] = []
-    apart = keyframes / (count + 1)
-    while len(chosen) < min(count, len(pairs)):
-        free = np.ones(len(pairs), bool)
-        for index in chosen:
-            free &= np.abs(middle - middle[index]) >= apart
-        if not free.any():
-            apart /= 2
-            if apart < 0.25:
-                break
-            continue
-        chosen.append(int(np.argmax(np.where(free, score, -1.0))))
-    return [(pairs[index].i, pairs[index].j) for index in chosen]
+    gaps = [np.abs(middle - (i + j) / 2) for i, j in tried]
+    distance = np.minimum.reduce(gaps) if gaps else np.full(len(pairs), float(keyframes))
+    apart = min(keyframes / (len(tried) + 2), float(distance[free].max()))
+    best = int(np.argmax(np.where(free & (distance >= apart), score, -1.0)))
+    return pairs[best].i, pairs[best].j

@@ -116,10 +116,6 @@ class Mapper:
         self.database.unlink(missing_ok=True)
         self._write(matches)
         self.pairs = self._verify()
-        self.matched = [np.zeros(len(one), bool) for one in self.keypoints]
-        for pair in self.pairs:
-            self.matched[pair.i][pair.rows[:, 0]] = True
-            self.matched[pair.j][pair.rows[:, 1]] = True
 
     def run(
         self,
@@ -146,9 +142,19 @@ class Mapper:
             found = pycolmap.incremental_mapping(self.database, self.scratch, out, options)
         if fix_focal is not None:
             self._set_focal(self.focal)
-        models = [_model(one, self.matched) for one in found.values()]
+        models = [_model(one, self._matched(only)) for one in found.values()]
         models = [one for one in models if len(one.frames) >= self.rules.min_frames]
         return max(models, key=lambda one: len(one.frames), default=None)
+
+    def _matched(self, only: Sequence[int] | None) -> list[np.ndarray]:
+        """Per key frame, which keypoints have a verified match in another one of `only`."""
+        allowed = set(range(len(self.keypoints)) if only is None else only)
+        matched = [np.zeros(len(one), bool) for one in self.keypoints]
+        for pair in self.pairs:
+            if pair.i in allowed and pair.j in allowed:
+                matched[pair.i][pair.rows[:, 0]] = True
+                matched[pair.j][pair.rows[:, 1]] = True
+        return matched
 
     def _write(self, matches: Mapping[tuple[int, int], np.ndarray]) -> None:
         with pycolmap.Database.open(self.database) as database:
@@ -223,6 +229,7 @@ class Mapper:
             num_threads=1, random_seed=self.seed, extract_colors=False, multiple_models=False
         )
         options.min_num_matches = rules.min_matches
+        options.structure_less_registration_fallback = False  # it carries a model through turns on the spot, by chance
         options.min_model_size = rules.min_frames
         options.min_focal_length_ratio, options.max_focal_length_ratio = rules.least_focal, rules.largest_focal
         options.ba_refine_focal_length = refine

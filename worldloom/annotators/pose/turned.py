@@ -6,13 +6,41 @@ import numpy as np
 
 from worldloom.annotators.annotator import Given
 from worldloom.annotators.pose.tracks import Tracks
-from worldloom.annotators.pose.turning import Turning, rotation_between, turn_angles_deg, unit_rays
+from worldloom.annotators.pose.turning import Turning, fit_turning, rotation_between, turn_angles_deg, unit_rays
 from worldloom.catalogs.clip import Camera
 
 LEAST_SHARED = 12
 """Tracks that carry the rotation from a key frame to another frame (ours)."""
 STILL_DEG = 0.02
 """Below it, over the whole clip, a turning camera stands (ours; 0.15 px at a focal length of 420 px)."""
+
+
+FOCAL_PRIOR = 0.35
+"""Standard deviation of the logarithm of the focal length around a guess (ours: 60 degrees, half or double the f)."""
+
+
+def turn_only(
+    tracks: Tracks, keyframes: list[int], size: tuple[int, int], focal: float, prior: float | None, within_px: float
+) -> Turning | None:
+    """The camera's rotations at key frames if it did not move: its `share` says whether to believe that.
+
+    Args:
+        tracks: over all frames.
+        keyframes: at least two.
+        size: (width, height).
+        focal: pixels, first guess.
+        prior: of its logarithm; None holds it.
+        within_px: tolerance, pixels of a picture 480 wide.
+    """
+    matches = {}
+    for i in range(len(keyframes)):
+        for distance in (1, 2, 3, 5, 8, 13, 21, 34):
+            if i + distance < len(keyframes):
+                _, a, b = tracks.shared(keyframes[i], keyframes[i + distance])
+                if len(a) >= LEAST_SHARED:
+                    matches[i, i + distance] = (a, b)
+    tolerance = within_px * max(size) / 480
+    return fit_turning(matches, len(keyframes), size, focal, focal_prior=prior, tolerance_px=tolerance, per_pair=60)
 
 
 def turned_camera(

@@ -21,7 +21,8 @@ class Turning:
         c2w: (n, 3, 3), the first is the identity.
         focal: pixels.
         focal_sigma: relative standard deviation of the focal length, the prior included.
-        share: mean over pairs of frames of the share of matches within the tolerance.
+        share: of the cells of the picture in which most matches are within the tolerance; mean over pairs of frames
+            that see the same half. Cells, because a person is full of corners and stays in view while walls leave it.
         worst: the same share for the pair that is worse than nine in ten: a moving camera fails in distant pairs.
         sigma_deg: (n,) standard deviation of each rotation relative to the first, degrees.
     """
@@ -96,7 +97,7 @@ def fit_turning(
             if gain < 1e-5:
                 break
         damping = min(damping, 1e-2)
-    return _result(turns, focal, data, hessian, tolerance_px)
+    return _result(turns, focal, data, hessian, tolerance_px, size)
 
 
 def rotation_between(rays_a: np.ndarray, rays_b: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
@@ -198,21 +199,22 @@ def _normal(
     )
     side = 3 * frames + 1
     flat = (at[:, :, None] * side + at[:, None, :]).ravel()
-    hessian = np.bincount(flat, blocks.ravel(), side * side).reshape(side, side)
+    hessian: np.ndarray = np.bincount(flat, blocks.ravel(), side * side).reshape(side, side)
     gradient = np.bincount(at.ravel(), slopes.ravel(), side)
     hessian[-1, -1] += 1 / log_sigma**2
     gradient[-1] += np.log(focal / first_focal) / log_sigma**2
     hessian[:3] = hessian[:, :3] = 0  # the first frame is the world
     hessian[:3, :3] = np.eye(3)
     gradient[:3] = 0
-    hessian += 1e-9 * np.eye(side)
+    hessian = hessian + 1e-9 * np.eye(side)
     return hessian, gradient
 
 
-def _result(turns: np.ndarray, focal: float, data: _Matches, hessian: np.ndarray, tolerance_px: float) -> Turning:
+def _result(
+    turns: np.ndarray, focal: float, data: _Matches, hessian: np.ndarray, tolerance_px: float, size: tuple[int, int]
+) -> Turning:
     error = np.linalg.norm(_residuals(turns, focal, data)[0], axis=1)
-    _, pair = np.unique(data.i * len(turns) + data.j, return_inverse=True)
-    shares = np.bincount(pair, error < tolerance_px) / np.bincount(pair)
+    shares = _shares(error < tolerance_px, data, size)
     covariance = np.linalg.inv(hessian)
     noise = float(np.median(error)) / 0.6745 + 0.05  # of the inliers; half of all matches at least
     sigma = np.sqrt(np.maximum(np.diag(covariance)[:-1].reshape(-1, 3).sum(axis=1), 0)) * noise
@@ -223,10 +225,23 @@ def _result(turns: np.ndarray, focal: float, data: _Matches, hessian: np.ndarray
         c2w=turns,
         focal=float(focal),
         focal_sigma=spread,
-        share=float(shares.mean()),
-        worst=float(np.percentile(shares, 10)),
+        share=float(shares.mean()) if len(shares) else 0.0,
+        worst=float(np.percentile(shares, 10)) if len(shares) else 0.0,
         sigma_deg=np.degrees(sigma),
     )
+
+
+def _shares(fits: np.ndarray, data: _Matches, size: tuple[int, int], across: int = 12) -> np.ndarray:
+    """Per pair of frames that see the same half: share of the picture's cells in which most matches fit."""
+    side = max(size) / across
+    column, row = (np.floor((data.a + np.array(size) / 2) / side).astype(int)).T
+    _, pair = np.unique(np.stack([data.i, data.j]), axis=1, return_inverse=True)
+    cells, cell = np.unique(np.stack([pair, column, row]), axis=1, return_inverse=True)
+    most = np.bincount(cell, fits) / np.bincount(cell) > 0.5
+    shares = np.bincount(cells[0], most) / np.bincount(cells[0])
+    moved = np.array([np.linalg.norm(np.median((data.b - data.a)[pair == k], axis=0)) for k in range(len(shares))])
+    near = moved < 0.4 * max(size)
+    return np.asarray(shares[near])
 
 
 def turn_angles_deg(turns: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
