@@ -6,7 +6,7 @@ import pytest
 from tests.annotators.moving_camera import HEIGHT, WIDTH, K, pose
 from tests.annotators.textured_room import look
 from worldloom.annotators.depth import map_frames, without_specks
-from worldloom.annotators.plane_sweep import View, inverse_depths, matching_costs, points_agree, sweep
+from worldloom.annotators.plane_sweep import View, bend, inverse_depths, matching_costs, points_agree, sweep
 from worldloom.annotators.sweep_views import choose_neighbours, depth_range
 
 
@@ -88,6 +88,16 @@ def test_planes_are_even_in_inverse_depth_and_cover_the_range():
     np.testing.assert_allclose(np.diff(planes), np.diff(planes)[0])
     assert len(inverse_depths(1.0, 10.0, 1e-9)) == 128
     assert len(inverse_depths(9.9, 10.0, 1.0)) == 32
+
+
+def test_a_plane_does_not_bend_however_steep_and_an_edge_does():
+    x = np.arange(40, dtype=np.float32)
+    slope = np.tile(0.1 + 0.01 * x, (20, 1)).astype(np.float32)
+    assert bend(slope, 3)[:, 3:-3].max() < 1e-4
+    edge = slope.copy()
+    edge[:, 20:] += 0.2
+    assert (bend(edge, 3)[:, 17:23] > 0.1).all()
+    assert bend(edge, 3)[:, 25:-3].max() < 1e-4
 
 
 def test_the_range_holds_the_scene(here, others):

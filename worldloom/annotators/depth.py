@@ -32,6 +32,7 @@ class DepthRules(Strict):
         most_planes: of a map.
         window: side of the matching window, pixels.
         least_agreement: normalised cross-correlation from which a match is trusted.
+        most_bend: relative change of the slope of 1 / z above which a pixel lies at an edge and is left out.
         small_step: price of a step of one plane between neighbouring pixels.
         large_step: price of a jump.
         consistent: relative difference up to which two maps agree on a point.
@@ -46,8 +47,9 @@ class DepthRules(Strict):
     least_angle_deg: Annotated[float, Field(ge=0)] = 1.0
     plane_step_px: Annotated[float, Field(gt=0)] = 0.7
     most_planes: Annotated[int, Field(ge=16, le=512)] = 96
-    window: Annotated[int, Field(ge=3, le=31)] = 7
-    least_agreement: Annotated[float, Field(ge=-1, le=1)] = 0.6
+    window: Annotated[int, Field(ge=3, le=31)] = 5
+    least_agreement: Annotated[float, Field(ge=-1, le=1)] = 0.3
+    most_bend: Annotated[float, Field(gt=0)] = 0.1
     small_step: Annotated[float, Field(ge=0)] = 0.03
     large_step: Annotated[float, Field(ge=0)] = 0.6
     consistent: Annotated[float, Field(gt=0)] = 0.03
@@ -146,6 +148,7 @@ class DepthAnnotator(Annotator):
             planes,
             window=rules.window,
             least_agreement=rules.least_agreement,
+            most_bend=rules.most_bend,
             small_step=rules.small_step,
             large_step=rules.large_step,
         )

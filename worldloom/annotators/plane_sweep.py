@@ -66,8 +66,9 @@ def sweep(
     neighbours: list[View],
     planes: np.ndarray,
     *,
-    window: int = 7,
-    least_agreement: float = 0.6,
+    window: int = 5,
+    least_agreement: float = 0.3,
+    most_bend: float = 0.1,
     small_step: float = 0.03,
     large_step: float = 0.6,
 ) -> Swept:
@@ -79,6 +80,7 @@ def sweep(
         planes: (D,) inverse depths, ascending.
         window: side of the window of the cross-correlation, pixels.
         least_agreement: normalised cross-correlation from which a match is trusted.
+        most_bend: see `bend`; more is an edge of something, where the window saw two surfaces.
         small_step: see `smooth_costs`.
         large_step: see `smooth_costs`.
     """
@@ -89,6 +91,7 @@ def sweep(
     inverse = planes[winner] + _offset(smooth, winner) * (planes[1] - planes[0])
     agreement = 1 - 2 * cost[winner, rows, columns]
     trusted = (agreement >= least_agreement) & (winner > 0) & (winner < len(planes) - 1)
+    trusted &= bend(inverse.astype(np.float32), window // 2 + 1) <= most_bend
     if reference.ignore is not None:
         trusted &= ~reference.ignore
     return Swept((1 / np.maximum(inverse, 1e-12)).astype(np.float32), trusted, agreement.astype(np.float32))
@@ -159,6 +162,23 @@ def _offset(costs: np.ndarray, winner: np.ndarray) -> np.ndarray:
     bend = below - 2 * here + above
     offset = np.where(bend > 1e-6, 0.5 * (below - above) / np.maximum(bend, 1e-6), 0.0)
     return np.where(inner == winner, np.clip(offset, -0.5, 0.5), 0.0)
+
+
+def bend(inverse: np.ndarray, reach: int) -> np.ndarray:
+    """(h, w) float32: how far 1 / z is from a straight line over 2 `reach` pixels, along rows or columns, relative.
+
+    A plane is straight in 1 / z however steep it is; an edge of something is not.
+
+    Args:
+        inverse: (h, w) float32, 1 / z.
+        reach: pixels to either side.
+    """
+    height, width = inverse.shape
+    wide = cv2.copyMakeBorder(inverse, reach, reach, reach, reach, cv2.BORDER_REFLECT_101)
+    rows, columns = slice(reach, reach + height), slice(reach, reach + width)
+    across = wide[rows, 2 * reach :] + wide[rows, :width] - 2 * inverse
+    down = wide[2 * reach :, columns] + wide[:height, columns] - 2 * inverse
+    return np.asarray(np.maximum(np.abs(across), np.abs(down)) / np.maximum(inverse, 1e-12))
 
 
 def points_agree(here: View, z: np.ndarray, there: View, z_there: np.ndarray, trusted_there: np.ndarray) -> np.ndarray:

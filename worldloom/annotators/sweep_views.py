@@ -66,7 +66,7 @@ def _angles(
     u, v = k[0] * local[:, 0] / z + k[2], k[1] * local[:, 1] / z + k[3]
     inside = (local[:, 2] > 1e-9) & (u >= 0) & (u < size[0]) & (v >= 0) & (v < size[1])
     rays = [points - here[:3, 3], points - there[:3, 3]]
-    rays = [ray / np.linalg.norm(ray, axis=1, keepdims=True) for ray in rays]
+    rays = [ray / np.maximum(np.linalg.norm(ray, axis=1, keepdims=True), 1e-12) for ray in rays]
     angle = np.degrees(np.arccos(np.clip((rays[0] * rays[1]).sum(axis=1), -1, 1)))
     return np.where(inside, angle, np.nan)
 
@@ -144,7 +144,7 @@ def _triangulated(corners: np.ndarray, here: View, there: View) -> np.ndarray:
     angle = np.degrees(np.arcsin(np.clip(np.sqrt(determinant / np.maximum(aa * bb, 1e-15)), 0, 1)))
     ok = (z_a > 0) & (z_b > 0) & (angle > 0.5)
     ok &= miss / np.maximum(z_b, 1e-12) * there.k[0] < 1.0
-    return np.asarray(z_a[ok])
+    return np.asarray(z_a[ok], np.float64)
 
 
 def _rays(pixels: np.ndarray, k: np.ndarray) -> np.ndarray:
