@@ -192,7 +192,8 @@ def _judge(
     ok = (inliers >= LEAST_INLIERS) & (share >= LEAST_SHARE)
     noise = float(np.median(error[fits])) / 1.1774 if fits.any() else np.nan  # median of a Rayleigh distribution
     blocks[~ok] = np.eye(6)
-    covariance = np.linalg.inv(blocks) * noise**2
+    # pinv: a frame whose points lie in one line holds its pose, yet leaves a direction that inv refuses.
+    covariance = np.linalg.pinv(blocks, hermitian=True) * noise**2
     variance = np.diagonal(covariance, axis1=1, axis2=2)
     median_depth = np.full(length, np.nan)
     for t in np.flatnonzero(ok):
