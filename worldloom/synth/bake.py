@@ -16,6 +16,9 @@ from worldloom.synth.mesh import Mesh, chart_position
 _SWATCH = 192
 """Side, in texels, of the sheet that small pieces of one stuff are cut from."""
 
+_THROUGH_LEAVES = 0.16
+"""Share of the key light that shines through a crown to every leaf in it (ours)."""
+
 _LIFT_M = 0.004
 """Rays start this far above the surface they leave."""
 
@@ -146,6 +149,8 @@ def _compose(piece: Piece, picture: np.ndarray, still: np.ndarray, key: np.ndarr
     )
     if isinstance(piece, Patch) and piece.emission > 0:
         base = base + np.float32(piece.emission)
+    if piece.soft:
+        base = base + np.float32(_THROUGH_LEAVES) * np.asarray(light.key.colour, np.float32)
     scale = np.float32(light.exposure)
     full, shade = display(albedo * (base + direct) * scale), display(albedo * base * scale)
     lit = np.empty((height, width, 4), np.float32)

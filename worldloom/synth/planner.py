@@ -147,15 +147,15 @@ def _camera(
 def _sees_something(plan: WorldPlan, where: Layout) -> bool:
     """The picture is never filled by something close, nor empty."""
     c2w, _ = camera_path(plan)
-    some = c2w[np.linspace(0, plan.frames - 1, 9).astype(int)]
+    some = c2w[np.linspace(0, plan.frames - 1, 13).astype(int)]
     x, y = np.meshgrid(np.linspace(-0.45, 0.45, 9) * plan.width, np.linspace(-0.45, 0.45, 7) * plan.height)
     local = np.stack([x.ravel(), y.ravel(), np.full(x.size, plan.focal_px)], -1) / plan.focal_px
     directions = local @ some[:, :3, :3].transpose(0, 2, 1)
     origin = np.broadcast_to(some[:, None, :3, 3], directions.shape)
     depth, _, _, _ = where.mesh.cast(np.concatenate([origin, directions], -1).reshape(-1, 6).astype(np.float32))
     depth = depth.reshape(len(some), -1)
-    near, middle, sky = (depth < 1.0).mean(1), np.median(depth, 1), np.isinf(depth).mean(1)
-    return bool((near < 0.12).all() and (middle > 1.9).all() and (middle < 30).all() and (sky < 0.45).all())
+    near, middle, sky = (depth < 1.4).mean(1), np.median(depth, 1), np.isinf(depth).mean(1)
+    return bool((near < 0.10).all() and (middle > 1.9).all() and (middle < 30).all() and (sky < 0.45).all())
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def _clip(
     valid = np.isfinite(depth)
     z = Depth(kept, np.where(valid, depth, 0).astype(np.float32), valid, np.ones(len(kept), np.float32), "metric", 1e-4)
     subjects = _subjects(plan, renderer, truth)
-    overlap = overlap_matrix(z, camera, plan.width, plan.height, RevisitRules())
+    overlap = overlap_matrix(*_halved(z, camera), plan.width, plan.height, RevisitRules())
     digest = plan.sha256
     clip = Clip(
         key=clip_key(digest, 0, 0, plan.frames - 1),
@@ -109,6 +110,16 @@ def _clip(
     for name in ("pose", "actions", "subjects", "events", "depth", "revisits"):
         clip.annotations[name] = Annotation("ok", METHOD, VERSION)
     return clip
+
+
+def _halved(depth: Depth, camera: Camera) -> tuple[Depth, Camera]:
+    """Every second pixel of every second row: the same overlap in a quarter of the time.
+
+    Pixel x of the small map is pixel 2 x of the large one, whose centre is half a pixel left of where a map of half
+    the size expects it; moving the principal point by as much makes up for it.
+    """
+    small = replace(depth, z=depth.z[:, ::2, ::2], valid=depth.valid[:, ::2, ::2])
+    return small, replace(camera, intrinsics=camera.intrinsics + [0, 0, 0.5, 0.5])
 
 
 def _subjects(plan: WorldPlan, renderer: Renderer, truth: list[Frame]) -> Subjects:

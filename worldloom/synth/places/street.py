@@ -34,7 +34,7 @@ CARS: list[Colour] = [
 def street(rng: np.random.Generator) -> Place:
     """The place; houses, shops, cars and trees follow `rng`."""
     pieces = _ground() + _houses(rng) + _kerbside(rng)
-    sun = Key((0.55, -0.62, 0.80), (2.5, 2.25, 1.85), 0.010)
+    sun = Key((0.62, -0.36, 0.84), (2.5, 2.25, 1.85), 0.010)
     return Place(
         name="a street",
         pieces=pieces,
