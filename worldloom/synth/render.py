@@ -119,7 +119,7 @@ def _halved(depth: Depth, camera: Camera) -> tuple[Depth, Camera]:
     the size expects it; moving the principal point by as much makes up for it.
     """
     small = replace(depth, z=depth.z[:, ::2, ::2], valid=depth.valid[:, ::2, ::2])
-    return small, replace(camera, intrinsics=camera.intrinsics + [0, 0, 0.5, 0.5])
+    return small, replace(camera, intrinsics=camera.intrinsics + np.array([0, 0, 0.5, 0.5]))
 
 
 def _subjects(plan: WorldPlan, renderer: Renderer, truth: list[Frame]) -> Subjects:
