@@ -141,3 +141,11 @@ def test_a_lone_pixel_is_a_speck():
     kept = without_specks(valid)
     assert not kept[3, 3]
     assert kept[9:15, 9:15].all()
+
+
+def test_frames_of_a_camera_that_stood_still_do_not_spoil_the_range(here, others):
+    view_here, _ = here
+    beside = [view(pose(1e-4 * i, 0, 0))[0] for i in range(1, 4)]
+    alone, between = depth_range(view_here, others), depth_range(view_here, [*beside, *others])
+    assert alone is not None
+    assert between == alone

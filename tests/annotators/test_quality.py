@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from worldloom.annotators.quality import motion_per_s, sample_frames, sharpness
+from tests.annotators.moving_camera import clip_of
+from worldloom.annotators.annotator import Given
+from worldloom.annotators.quality import QualityAnnotator, motion_per_s, sample_frames, sharpness
 
 
 @pytest.fixture
@@ -44,3 +46,27 @@ def test_samples_are_spread_and_each_has_a_next_frame(frames, samples):
     assert chosen[0] == 0
     assert chosen[-1] <= max(frames - 2, 0)
     assert len(chosen) == min(samples, max(frames - 1, 1))
+
+
+def test_a_clip_gets_every_figure_and_the_same_ones_again(tmp_path, picture):
+    pictures = [np.repeat(np.roll(picture, 4 * i, axis=1)[..., None], 3, axis=2) for i in range(12)]
+    clip = clip_of([*pictures, pictures[-1], pictures[-1]], tmp_path)
+    one, two = (QualityAnnotator().annotate(clip, tmp_path) for _ in range(2))
+    assert one == two
+    assert isinstance(one, Given)
+    figures = one.value
+    assert set(figures) == {
+        "sharpness", "sharpness_low", "brightness", "contrast", "dark", "burnt", "motion", "still"
+    }  # fmt: skip
+    assert all(isinstance(value, float) for value in figures.values())
+    assert figures["brightness"] == pytest.approx(picture.mean() / 255, abs=0.02)
+    assert figures["still"] == pytest.approx(2 / 13, abs=0.01)
+    assert figures["motion"] > 0.1
+
+
+def test_a_dark_clip_is_dark_and_a_single_frame_is_enough(tmp_path):
+    answer = QualityAnnotator().annotate(clip_of([np.full((64, 96, 3), 5, np.uint8)], tmp_path), tmp_path)
+    assert isinstance(answer, Given)
+    assert answer.value["dark"] == 1.0
+    assert answer.value["brightness"] < 0.05
+    assert answer.value["motion"] == 0.0

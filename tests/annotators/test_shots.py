@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.annotators.moving_camera import clip_of
 from tests.real_data import real_data
-from worldloom.annotators.shots import ShotRules, find_cuts, linked, shifted
+from worldloom.annotators.annotator import Given
+from worldloom.annotators.shots import ShotAnnotator, ShotRules, find_cuts, iter_cuts, linked, shifted
 
 SIZE = (128, 72)
 
@@ -72,8 +74,6 @@ def test_a_cut_near_either_end_is_found():
 
 def test_the_detector_streams():
     """It never asks for more than its look-ahead: the frame count at which a cut is settled is bounded."""
-    from worldloom.annotators.shots import iter_cuts
-
     rules = ShotRules()
     taken = 0
 
@@ -129,3 +129,8 @@ def test_real_shots_have_no_cut_and_joined_ones_have_exactly_theirs():
 def test_the_one_cut_of_a_real_file_is_found():
     frames = real_frames("odd", "nasa_13013.mp4", limit=240)
     assert find_cuts(frames) == [202]
+
+
+def test_a_clip_with_a_cut_inside_says_where(tmp_path):
+    answer = ShotAnnotator().annotate(clip_of(pan(1, 12, 1.0) + pan(2, 12, 1.0), tmp_path), tmp_path)
+    assert answer == Given({"cuts": 1.0}, notes={"cuts": [12]})

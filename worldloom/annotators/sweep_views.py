@@ -110,7 +110,9 @@ def depth_range(here: View, others: list[View], least: int = 30) -> tuple[float,
     corners = cv2.goodFeaturesToTrack(here.grey, maxCorners=400, qualityLevel=0.005, minDistance=4)
     if corners is None:
         return None
-    found = [_triangulated(corners, here, other) for other in others]
+    apart = [float(np.linalg.norm(other.c2w[:3, 3] - here.c2w[:3, 3])) for other in others]
+    far_enough = 0.1 * max(apart, default=0.0)  # a camera that stood for a while gives no depth, only noise
+    found = [_triangulated(corners, here, other) for other, far in zip(others, apart, strict=True) if far > far_enough]
     z = np.concatenate(found) if found else np.zeros(0)
     if len(z) < least:
         return None
@@ -142,7 +144,7 @@ def _triangulated(corners: np.ndarray, here: View, there: View) -> np.ndarray:
     z_b = (aa * bt - ab * at) / determinant
     miss = np.linalg.norm(z_b[:, None] * ray_b - z_a[:, None] * ray_a - t, axis=1)
     angle = np.degrees(np.arcsin(np.clip(np.sqrt(determinant / np.maximum(aa * bb, 1e-15)), 0, 1)))
-    ok = (z_a > 0) & (z_b > 0) & (angle > 0.5)
+    ok = (z_a > 0) & (z_b > 0) & (angle > 0.5) & (angle < 45)
     ok &= miss / np.maximum(z_b, 1e-12) * there.k[0] < 1.0
     return np.asarray(z_a[ok], np.float64)
 
