@@ -90,3 +90,17 @@ def test_free_ground_ends_at_walls_and_pillars():
     assert (at[1:] <= 0.1).all()
     distance = free.at(np.array([[-3.0, -3.0]]))[0]
     assert distance == pytest.approx(2.0, abs=0.25)
+
+
+@pytest.mark.parametrize("look", range(3))
+def test_nobody_walks_on_water(look):
+    free = layout("park", look).free
+    assert (free.at(np.array([[-8.0, 5.5], [-7.0, 6.5], [0.0, -3.0], [1.4, -3.0]])) == 0).all()
+    assert free.at(np.array([[0.3, -8.0]]))[0] > 0.5
+
+
+@pytest.mark.parametrize("place", ["living_room", "library", "street", "park"])
+@pytest.mark.parametrize("look", range(planner.LOOKS))
+def test_every_place_has_room_to_walk(place, look):
+    clearance = layout(place, look).free.clearance
+    assert (clearance > 0.55).sum() * 0.01 > 3

@@ -94,11 +94,11 @@ def _path(line: np.ndarray, half_width: float, z: float) -> Patch:
 
 
 def _water() -> list[Piece]:
-    """The pond with its rim of stones."""
+    """The pond with its rim of stones, too high to step over: nobody walks on water."""
     rng = np.random.default_rng(5)
     rim = rubble(STONE, (0.4, 0.38, 0.35), 0.25)
     parts: list[Piece] = [disc(3.6, 0.03, water(), 36, stretch=0.72)]
-    parts.append(loft([(0.10, 3.5, 2.5), (0.16, 3.6, 2.6), (0.14, 3.8, 2.78), (0, 3.86, 2.84)], rim, 40))
+    parts.append(loft([(0.10, 3.5, 2.5), (0.24, 3.58, 2.58), (0.23, 3.8, 2.78), (0, 3.86, 2.84)], rim, 40))
     for k in range(26):
         a = k / 26 * 6.283
         size = rng.uniform(0.14, 0.3)

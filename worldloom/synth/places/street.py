@@ -38,7 +38,7 @@ def street(rng: np.random.Generator) -> Place:
     return Place(
         name="a street",
         pieces=pieces,
-        light=Light(sun, (), lambda d: 2.6 * sky_colour(d), 1.2, (0.06, 0.06, 0.06)),
+        light=Light(sun, (), lambda d: 3.0 * sky_colour(d), 1.3, (0.07, 0.07, 0.07)),
         area=(-HALF_LENGTH + 4, -KERB + 0.3, HALF_LENGTH - 4, KERB - 0.3),
         inside=(0.0, 0.5),
         resolution=Resolution(texels_per_m=72, light_per_m=3.0, key_per_m=16, gather=64, key_samples=3),
