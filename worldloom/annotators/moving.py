@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated
 
@@ -34,14 +34,14 @@ class Poses:
         k: (n, 4) intrinsics in pixels of the working picture.
         moves: (n,) bool, translation is known.
         group: (n,) scale group.
-        nearest: depth of the nearest still thing by scale group; filled in by `find_moving`.
+        nearest: (n,) depth of the nearest still thing, NaN where unknown; filled in by `find_moving`.
     """
 
     c2w: np.ndarray
     k: np.ndarray
     moves: np.ndarray
     group: np.ndarray
-    nearest: dict[int, float] = field(default_factory=dict)
+    nearest: np.ndarray | None = None
 
 
 class MovingRules(Strict):
@@ -54,6 +54,7 @@ class MovingRules(Strict):
         residual_px: least flow that no camera motion explains.
         residual_spreads: the same in median absolute residuals of the picture (flow is noisier in some).
         plane_from: share of features on one homography from which what it leaves over counts beside known poses.
+        most_parallax: share of the picture up to which what it leaves over may be subjects.
         flow_error: share of the flow's length that may be its error; taken off the residual.
         most_mismatch: 8-bit levels between a pixel's surroundings and where the flow takes them; above, it was guessed.
         least_area: of a blob, as a share of the picture.
@@ -66,6 +67,7 @@ class MovingRules(Strict):
     residual_px: Annotated[float, Field(gt=0)] = 1.2
     residual_spreads: Annotated[float, Field(gt=0)] = 5.0
     plane_from: Annotated[float, Field(ge=0, le=1)] = 0.6
+    most_parallax: Annotated[float, Field(ge=0, le=1)] = 0.12
     flow_error: Annotated[float, Field(ge=0, lt=1)] = 0.08
     most_mismatch: Annotated[float, Field(gt=0)] = 10.0
     least_area: Annotated[float, Field(gt=0, lt=1)] = 0.0025
@@ -155,7 +157,10 @@ def find_moving(
     found = []
     for picture, one, other in zip(pictures, sure, likely, strict=True):
         certain = moving_mask(np.fmin.reduce(one), rules)
-        found.append(detections(moving_mask(np.fmin.reduce(other), rules) | certain, picture, rules, certain))
+        mask = moving_mask(np.fmin.reduce(other), rules) | certain
+        if (mask & ~certain).mean() > rules.most_parallax:  # near still things, not people: the poses alone are right
+            mask = certain
+        found.append(detections(mask, picture, rules, certain))
     return found, shifts, float(np.median(shares))
 
 
@@ -163,30 +168,36 @@ def _still_motion(grey: list[np.ndarray], a: int, b: int, poses: Poses | None) -
     if poses is None or not np.isfinite(poses.c2w[[a, b]]).all():
         return motion_from_features(grey[a], grey[b])
     moves = poses.moves[a] and poses.moves[b] and poses.group[a] == poses.group[b]
-    nearest = poses.nearest.get(int(poses.group[a])) if moves else None
-    return motion_from_poses(poses.c2w[a], poses.c2w[b], poses.k[a], poses.k[b], nearest), 1.0
+    nearest = float(poses.nearest[a]) if moves and poses.nearest is not None else np.nan
+    known = nearest if np.isfinite(nearest) else None
+    return motion_from_poses(poses.c2w[a], poses.c2w[b], poses.k[a], poses.k[b], known), 1.0
 
 
-def nearest_things(grey: list[np.ndarray], poses: Poses, samples: int = 8) -> dict[int, float]:
-    """Depth of the nearest still thing in each scale group, from features that the poses triangulate.
+def nearest_things(grey: list[np.ndarray], poses: Poses, every: int = 8) -> np.ndarray:
+    """(n,) depth of the nearest still thing around each frame, from features that the poses triangulate.
+
+    NaN in scale groups where nothing could be triangulated.
 
     Args:
         grey: (h, w) uint8, in order.
         poses: of them.
-        samples: frames looked at per group.
+        every: frames between two that are looked at; each frame takes the nearer of the two around it.
     """
-    found = {}
+    near = np.full(len(grey), np.nan)
     for group in np.unique(poses.group[poses.moves]):
         rows = np.flatnonzero(poses.moves & (poses.group == group) & np.isfinite(poses.c2w).all(axis=(1, 2)))
-        near = []
-        for t in rows[np.unique(np.linspace(0, len(rows) - 1, samples).astype(int))]:
+        found = []
+        for t in rows[:: min(every, max(1, len(rows) // 2))]:
             others = [int(j) for j in rows if abs(int(j) - int(t)) in (2, 4, 8)]
             views = [View(grey[j], poses.c2w[j], poses.k[j]) for j in (int(t), *others)]
             between = depth_range(views[0], views[1:])
-            near += [between[0]] if between else []
-        if near:
-            found[int(group)] = float(np.median(near))
-    return found
+            found += [(int(t), 0.7 * between[0])] if between else []
+        if found:
+            times, depths = np.array(found).T
+            apart = np.abs(rows[:, None] - times[None])
+            around = apart <= max(every, float(apart.min(axis=1).max()))
+            near[rows] = np.where(around, depths, np.inf).min(axis=1)
+    return near
 
 
 def unexplained(flow: np.ndarray, miss: np.ndarray, motion: StillMotion, rules: MovingRules) -> np.ndarray:
