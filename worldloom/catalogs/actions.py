@@ -51,7 +51,7 @@ INVERSE = np.array([0, 2, 1, 4, 3, 8, 7, 6, 5, 9], np.uint8)
 """The action that undoes each action, for move and view alike."""
 UNCERTAIN = 9
 
-_SIDE_AHEAD = ((0, 0), (0, 1), (0, -1), (-1, 0), (1, 0), (-1, 1), (1, 1), (-1, -1), (1, -1))
+SIDE_AHEAD = ((0, 0), (0, 1), (0, -1), (-1, 0), (1, 0), (-1, 1), (1, 1), (-1, -1), (1, -1))
 """Direction of actions 0..8: (right, forward) of a move, (right, up) of a view."""
 
 
@@ -242,7 +242,7 @@ def _sector(side: np.ndarray, ahead: np.ndarray, margin_deg: float) -> np.ndarra
     to_side = np.where(side > 0, 1, -1) * (angle > 22.5)
     to_ahead = np.where(ahead > 0, 1, -1) * (angle < 67.5)
     table = np.full((3, 3), UNCERTAIN, np.uint8)
-    for action, (right, forward) in enumerate(_SIDE_AHEAD[1:], start=1):
+    for action, (right, forward) in enumerate(SIDE_AHEAD[1:], start=1):
         table[right + 1, forward + 1] = action
     labels = table[to_side + 1, to_ahead + 1]
     near_edge = np.minimum(np.abs(angle - 22.5), np.abs(angle - 67.5)) <= margin_deg
@@ -280,7 +280,7 @@ def command_motion(move: int, view: int, speed_m_s: float, turn_deg_s: float) ->
     """
     if not (0 <= move <= 8 and 0 <= view <= 8):
         raise ValueError(f"move {move} and view {view} do not command a motion; 0..8 expected")
-    motion = np.array([*_SIDE_AHEAD[move], *_SIDE_AHEAD[view]], np.float64)
+    motion = np.array([*SIDE_AHEAD[move], *SIDE_AHEAD[view]], np.float64)
     motion[:2] *= speed_m_s / max(1.0, float(np.hypot(motion[0], motion[1])))
     motion[2:] *= turn_deg_s / max(1.0, float(np.hypot(motion[2], motion[3])))
     return motion
