@@ -22,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from worldloom.catalogs.clip import Actions, Clip
 
 if TYPE_CHECKING:
@@ -121,6 +123,48 @@ class ClipEntry:
 
 
 @dataclass(eq=False)
+class WalkContent:
+    """Frames that a model made, beside the true ones; all (T, H, W, 3) uint8, the first is the frame it started from.
+
+    Attributes:
+        title: where they come from.
+        true: what the camera saw.
+        codec: the true frames through the codec and back: no model can do better.
+        generated: what the model made of the first frame and the actions.
+        actions: (T, 2) uint8, move and view; entry i leads from frame i to i + 1.
+        fps: frames per second.
+    """
+
+    title: str
+    true: np.ndarray
+    codec: np.ndarray
+    generated: np.ndarray
+    actions: np.ndarray
+    fps: float
+
+
+@dataclass(eq=False)
+class TrainingContent:
+    """How a model was trained and what it can do.
+
+    Attributes:
+        steps: (S,) int, step numbers from 1.
+        losses: (S,) float, of each step.
+        before: validation loss at each noise level (0 clean, 1 noise) before the first step.
+        after: the same after the last one.
+        facts: what was trained on what, by name.
+        walks: what it generates.
+    """
+
+    steps: np.ndarray
+    losses: np.ndarray
+    before: Mapping[float, float] = field(default_factory=dict)
+    after: Mapping[float, float] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    walks: Sequence[WalkContent] = ()
+
+
+@dataclass(eq=False)
 class ReportContent:
     """Everything a report shows; empty parts are left out.
 
@@ -131,6 +175,7 @@ class ReportContent:
         clips: contact sheet in this order; the first `shown` that have something to show are drawn in detail.
         funnel: the job, a row per pass and per operation; `RunSummary.tables` as they are, or rows made by hand.
         scores: the table of label truth.
+        training: the model trained on the clips; None where none was.
         next_command: the command to type next.
         facts: small print, e.g. machine, versions, dataset path, by name.
         shown: how many clips are drawn in detail at most.
@@ -142,6 +187,7 @@ class ReportContent:
     clips: list[ClipEntry] = field(default_factory=list)
     funnel: Sequence[FunnelRow | Tally] = ()
     scores: list[TruthRow] = field(default_factory=list)
+    training: TrainingContent | None = None
     next_command: str = ""
     facts: dict[str, str] = field(default_factory=dict)
     shown: int = 4

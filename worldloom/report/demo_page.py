@@ -10,6 +10,7 @@ from worldloom.report.cards import STRIP_WIDTH, clip_card
 from worldloom.report.content import ClipEntry, ReportContent
 from worldloom.report.page import Section, in_groups, write_page
 from worldloom.report.pictures import FrameStore
+from worldloom.report.training import training_pictures, walk_pictures
 from worldloom.report.views import action_picture, depth_picture, loop_picture, path_picture, timeline_picture
 
 
@@ -36,6 +37,7 @@ def write_report(path: Path, content: ReportContent) -> Path:
     if content.scores:
         why = "Every label was scored against the truth of the renderer. A figure comes with the command that makes it."
         sections.append(Section("truth", "How true the labels are", why, kind="truth"))
+    sections += [part for part in _model_sections(content) if part.pictures]
     return write_page(
         path,
         "report.html.j2",
@@ -92,6 +94,19 @@ def _drawn_sections(content: ReportContent, stores: dict[int, FrameStore]) -> li
         Section("revisits", "Revisits",
                 "How much each frame sees again of what an earlier one saw, and the pictures of the best pairs.",
                 pictures=[loop_picture(entry, stores[id(entry)]) for entry in with_loops[few]], wide=True),
+    ]  # fmt: skip
+
+
+def _model_sections(content: ReportContent) -> list[Section]:
+    if content.training is None:
+        return []
+    return [
+        Section("training", "A small model, trained on these shards",
+                "Minutes on a processor show that the way from shards to a model is open, not what a model can do.",
+                pictures=training_pictures(content.training), columns="duo"),
+        Section("generated", "Generated from one frame and the actions",
+                "The model saw the first frame of a clip that it was not trained on, and the true actions.",
+                pictures=walk_pictures(content.training), wide=True),
     ]  # fmt: skip
 
 
