@@ -26,7 +26,8 @@ import numpy as np
 from worldloom.synth.materials.noise import plain
 from worldloom.synth.mesh import Mesh
 from worldloom.synth.people import View
-from worldloom.synth.plan import WorldPlan, plan_worlds
+from worldloom.synth.plan import WorldPlan
+from worldloom.synth.planner import plan_worlds
 from worldloom.synth.render import render_world
 from worldloom.synth.shapes import box
 from worldloom.synth.world import PLACES, layout, world

@@ -86,7 +86,8 @@ def run_demo(
 def demo_job(out: Path, worlds: int, settings: dict[str, Any]) -> Job:
     """The job of the demo: rendered worlds as a source, everything else as for anybody's videos."""
     from worldloom.catalogs.config import load
-    from worldloom.pipeline.settings import Job, check_job
+    from worldloom.pipeline.check import check_job
+    from worldloom.pipeline.settings import Job
 
     values = {
         "name": "demo",

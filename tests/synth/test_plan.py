@@ -10,7 +10,8 @@ from tests.synth.tiny_place import ENTRY, NAME
 from worldloom.catalogs.errors import UsageError
 from worldloom.synth import planner
 from worldloom.synth.camera_path import camera_path
-from worldloom.synth.plan import Segment, WorldPlan, plan_worlds
+from worldloom.synth.plan import Segment, WorldPlan
+from worldloom.synth.planner import plan_worlds
 from worldloom.synth.world import layout
 
 

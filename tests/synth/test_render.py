@@ -19,8 +19,8 @@ from worldloom.synth import frames
 from worldloom.synth.bake import Resolution
 from worldloom.synth.camera_path import camera_path
 from worldloom.synth.frames import Renderer
-from worldloom.synth.plan import Segment, SubjectPlan, WorldPlan, plan_worlds
-from worldloom.synth.planner import draw_plan
+from worldloom.synth.plan import Segment, SubjectPlan, WorldPlan
+from worldloom.synth.planner import draw_plan, plan_worlds
 from worldloom.synth.render import render_frames, render_world
 from worldloom.synth.world import PLACES, Layout, World, layout
 

@@ -12,8 +12,8 @@ import yaml
 
 from worldloom.catalogs.config import load, nearest, read_yaml
 from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.check import check_job
 from worldloom.pipeline.settings import Job as Job
-from worldloom.pipeline.settings import check_job
 
 PATH_KEYS = ("path", "poses", "videos", "plans", "out")
 """Keys whose values are paths: relative to the job file there, to the working directory on the command line."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.check import check_job
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import Due, RunSummary, Tally, exit_code_for
 from worldloom.pipeline.job import job_yaml
@@ -21,7 +22,7 @@ from worldloom.pipeline.passes.ingest import ingest, ingest_stage
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
 from worldloom.pipeline.passes.work import Work
 from worldloom.pipeline.progress import Progress, Silent
-from worldloom.pipeline.settings import Job, check_job
+from worldloom.pipeline.settings import Job
 from worldloom.pipeline.workspace import ITEMS, STATE, Layout, write_json
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from worldloom.catalogs.config import Strict, nearest
-from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.config import Strict
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
@@ -196,22 +195,3 @@ def _annotate_entry(entry: Any) -> Any:
             raise ValueError(f"annotate: the configuration of '{name}' is a mapping of keys to values")
         return {"name": name, "config": config or {}}
     return entry
-
-
-def check_job(job: Job) -> None:
-    """What the schema cannot see: folders that are missing, operations that nobody has, sources that do not fit.
-
-    Raises:
-        UsageError: the first of them, with what to do.
-    """
-    from worldloom.pipeline.operations import plan_operations
-    from worldloom.pipeline.passes.compose import check_conditions
-
-    operations = [operation.name for operation in plan_operations(job)]
-    known = sorted({*operations, *(name for source in job.sources for name in source.gives())})
-    for name in job.compose.require:
-        if name not in known:
-            raise UsageError(f"compose.require: '{name}' is not an operation of this job" + nearest(name, known))
-    check_conditions(job.compose, known)
-    for number, source in enumerate(job.sources):
-        source.check(f"sources.{number}", job.ingest.fps, job.ingest.height, job.ingest.max_seconds)

@@ -148,14 +148,15 @@ class Renderer:
         some = np.s_[_COARSE // 2 :: _COARSE, _COARSE // 2 :: _COARSE]
         coarse = (grid[some][..., :3] + grid[some][..., 3:] * depth[some][..., None]).reshape(-1, 3)
         coarse = np.nan_to_num(coarse, posinf=1e6, neginf=-1e6)
+        towards = self.world.place.light.key.direction
         for person in people:
-            maybe = self.world.may_shade(coarse, person, margin=0.3).reshape(depth[some].shape).astype(np.uint8)
+            maybe = person.may_shade(coarse, towards, margin=0.3).reshape(depth[some].shape).astype(np.uint8)
             near = cv2.dilate(maybe, np.ones((3, 3), np.uint8)).repeat(_COARSE, 0).repeat(_COARSE, 1)
             near = np.pad(near, [(0, max(0, a - b)) for a, b in zip(shape, near.shape, strict=True)], mode="edge")
             rows, columns = np.nonzero(lit & (near[: shape[0], : shape[1]] > 0))
             part = grid[rows, columns]
             points = part[:, :3] + part[:, 3:] * depth[rows, columns, None]
-            dark = self.world.key_shadow(points, person, self._threads)
+            dark = person.shadow(points, towards, self._threads)
             shadow[rows, columns] = np.maximum(shadow[rows, columns], dark)
         return np.asarray(cv2.blur(shadow, (3, 3)).ravel())
 

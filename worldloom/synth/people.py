@@ -10,7 +10,7 @@ from worldloom.synth.mesh import new_scene
 from worldloom.synth.plan import SubjectPlan
 from worldloom.synth.raycast import open3d
 from worldloom.synth.walker import Figure, figure
-from worldloom.synth.world import World, as_picture
+from worldloom.synth.world import World, as_picture, in_shadow
 
 _NEAR_M = 0.08
 """What is nearer to the camera's plane than this is not projected."""
@@ -97,6 +97,25 @@ class Posed:
         depth = answer["t_hit"].numpy()
         depth[depth < _NEAR_M] = np.inf
         return depth, answer["primitive_ids"].numpy().astype(np.int32), answer["primitive_uvs"].numpy()
+
+    def may_shade(self, points: np.ndarray, towards: np.ndarray, margin: float = 0.0) -> np.ndarray:
+        """(N,) bool: the way from a point `towards` a far light passes the bounding cylinder, widened by `margin`."""
+        length = max(float(np.hypot(towards[0], towards[1])), 1e-4)
+        middle = (self.low + self.high).astype(np.float32) / 2
+        radius = float(np.hypot(*(self.high - self.low)[:2]) / 2) + margin
+        x, y = middle[0] - points[:, 0], middle[1] - points[:, 1]
+        aside = np.abs(x * towards[1] - y * towards[0])
+        along = x * towards[0] + y * towards[1]
+        rise = points[:, 2] + (along / length - radius) * (towards[2] / length)
+        return (aside < radius * length) & (along > -radius * length) & (rise < self.high[2] + 0.02 + margin)
+
+    def shadow(self, points: np.ndarray, towards: np.ndarray, threads: int = 1) -> np.ndarray:
+        """(N,) float32, 1 where the person stands between a point and a far light."""
+        dark = np.zeros(len(points), np.float32)
+        near = np.flatnonzero(self.may_shade(points, towards))
+        if len(near):
+            dark[near] = in_shadow(self.scene, points[near] + np.float32(0.005), towards, threads)
+        return dark
 
     def share_in_frame(self, view: View, box: np.ndarray, inside: int, threads: int = 1) -> tuple[float, float]:
         """Share of the full projection inside the picture, and the full projection in pixels.

@@ -110,19 +110,3 @@ class WorldPlan(Strict):
     def sha256(self) -> str:
         """Digest of the row: the source sha256 of the clip made from it."""
         return digest(self, length=64)
-
-
-def plan_worlds(count: int, seed: int = 0, **overrides: object) -> list[WorldPlan]:
-    """Plans over all places, deterministic in (count, seed): see `worldloom.synth.planner`.
-
-    Args:
-        count: how many.
-        seed: chance.
-        overrides: fields of every plan, e.g. `frames=49, width=832, height=480`.
-
-    Raises:
-        UsageError: an unknown field or a value that does not fit.
-    """
-    from worldloom.synth.planner import draw_plans
-
-    return draw_plans(count, seed, overrides)

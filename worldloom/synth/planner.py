@@ -33,8 +33,17 @@ _LEAST_LOOK_AWAY_S = 4.0
 """Turning away and back takes this long; shorter clips get an orbit instead."""
 
 
-def draw_plans(count: int, seed: int, overrides: Mapping[str, Any]) -> list[WorldPlan]:
-    """As `worldloom.synth.plan.plan_worlds`."""
+def plan_worlds(count: int, seed: int = 0, **overrides: Any) -> list[WorldPlan]:
+    """Plans over all places, deterministic in (count, seed).
+
+    Args:
+        count: how many.
+        seed: chance.
+        overrides: fields of every plan, e.g. `frames=49, width=832, height=480`.
+
+    Raises:
+        UsageError: an unknown field or a value that does not fit.
+    """
     plans = []
     names = list(PLACES)
     for k in range(count):

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,9 +20,6 @@ from worldloom.synth.light import Light, display
 from worldloom.synth.materials.noise import Sheet
 from worldloom.synth.mesh import Mesh
 from worldloom.synth.raycast import open3d
-
-if TYPE_CHECKING:
-    from worldloom.synth.people import Posed
 
 PLACES = {
     "living_room": "worldloom.synth.places.living_room:living_room",
@@ -187,36 +184,16 @@ class World:
             lit = np.flatnonzero(amount > 1e-3)
             if len(lit):
                 start = points[lit] + np.float32(0.012) * normals[lit]
-                amount[lit] *= ~_in_shadow(scene, start, key.direction, threads)
+                amount[lit] *= ~in_shadow(scene, start, key.direction, threads)
         return np.asarray(amount[:, None] * np.asarray(key.colour, np.float32))
-
-    def may_shade(self, points: np.ndarray, person: Posed, margin: float = 0.0) -> np.ndarray:
-        """(N,) bool: the way from a point to the key light passes a person's bounding cylinder, widened by `margin`."""
-        towards = self.place.light.key.direction
-        length = max(float(np.hypot(towards[0], towards[1])), 1e-4)
-        middle = (person.low + person.high).astype(np.float32) / 2
-        radius = float(np.hypot(*(person.high - person.low)[:2]) / 2) + margin
-        x, y = middle[0] - points[:, 0], middle[1] - points[:, 1]
-        aside = np.abs(x * towards[1] - y * towards[0])
-        along = x * towards[0] + y * towards[1]
-        rise = points[:, 2] + (along / length - radius) * (towards[2] / length)
-        return (aside < radius * length) & (along > -radius * length) & (rise < person.high[2] + 0.02 + margin)
-
-    def key_shadow(self, points: np.ndarray, person: Posed, threads: int = 1) -> np.ndarray:
-        """(N,) float32, 1 where a person stands between a point and the key light."""
-        shadow = np.zeros(len(points), np.float32)
-        near = np.flatnonzero(self.may_shade(points, person))
-        if len(near):
-            start = points[near] + np.float32(0.005)
-            shadow[near] = _in_shadow(person.scene, start, self.place.light.key.direction, threads)
-        return shadow
 
     def shown(self, radiance: np.ndarray) -> np.ndarray:
         """(..., 3) picture values in [0, 1] of radiance in this world's light."""
         return display(radiance * np.float32(self.place.light.exposure))
 
 
-def _in_shadow(scene: Any, points: np.ndarray, direction: np.ndarray, threads: int) -> np.ndarray:
+def in_shadow(scene: Any, points: np.ndarray, direction: np.ndarray, threads: int) -> np.ndarray:
+    """(N,) bool: something of `scene` stands between a point (N, 3) and a light far away in `direction` (3,)."""
     rays = np.empty((len(points), 6), np.float32)
     rays[:, :3], rays[:, 3:] = points, direction
     return np.asarray(scene.test_occlusions(open3d().core.Tensor(rays), nthreads=threads).numpy())

@@ -13,7 +13,7 @@ from worldloom.pipeline.scorecard.worker import (
     with_true_boxes,
     with_true_inputs,
 )
-from worldloom.synth.plan import plan_worlds
+from worldloom.synth.planner import plan_worlds
 
 
 def test_a_stranger_sees_the_video_alone(truth):

@@ -79,7 +79,7 @@ class Scorecard:
 
 def plan_rows(clips: int, seed: int) -> list[dict[str, Any]]:
     """The plans of the rendered suite."""
-    from worldloom.synth.plan import plan_worlds
+    from worldloom.synth.planner import plan_worlds
 
     return [plan.model_dump(mode="json") for plan in plan_worlds(clips, seed=seed)]
 

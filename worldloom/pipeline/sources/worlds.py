@@ -102,6 +102,6 @@ class WorldsSource(Source):
 @cache
 def _planned(count: int, seed: int, settings: str) -> list[WorldPlan]:
     """Plans are asked for several times in a run, and finding free ways through a world takes a second."""
-    from worldloom.synth.plan import plan_worlds
+    from worldloom.synth.planner import plan_worlds
 
     return plan_worlds(count, seed=seed, **json.loads(settings))
