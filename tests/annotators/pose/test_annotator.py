@@ -82,7 +82,7 @@ def test_someone_walking_by_does_not_move_a_standing_camera(tmp_path: Path) -> N
 @pytest.mark.parametrize("crowded", [False, True])
 def test_a_turning_camera_gets_rotations_only(crowded: bool, tmp_path: Path) -> None:
     frames, truth = pictures("turn")
-    answer = annotate(with_person(frames) if crowded else frames, tmp_path)
+    answer = annotate(with_person(frames) if crowded else frames, tmp_path, restart={"restarts": 2})
     camera = camera_of(answer)
     assert isinstance(answer, Given) and answer.notes["motion"] == "rotation"
     assert camera.scale == "none" and not camera.translation_known.any() and camera.valid.all()
@@ -116,10 +116,19 @@ def test_pictures_of_different_places_give_no_path(tmp_path: Path) -> None:
     assert isinstance(answer, Absent)
 
 
-def test_no_model_is_believed_that_explains_too_little(tmp_path: Path) -> None:
-    answer = annotate(pictures("walk")[0][:20], tmp_path, restart={"restarts": 1, "explained_alone": 1.0})
+def test_no_model_is_believed_alone(tmp_path: Path) -> None:
+    answer = annotate(pictures("walk")[0][:20], tmp_path, restart={"restarts": 1})
     assert isinstance(answer, Absent) and answer.reason == "restarts disagree"
-    assert answer.notes["explained"] > 0.9
+    assert answer.notes["explained"] > 0.95 and answer.notes["comparable"] == 1
+
+
+def test_no_model_is_begun_once_the_work_is_done(tmp_path: Path) -> None:
+    frames = pictures("walk")[0][:14]
+    answer = annotate(frames, tmp_path, restart={"registrations": 1})
+    assert isinstance(answer, Absent) and answer.reason == "restarts disagree"
+    assert 1 <= answer.notes["registrations"] <= answer.notes["key_frames"] and answer.notes["comparable"] == 1
+    none = annotate(frames, tmp_path, restart={"registrations": 0})
+    assert isinstance(none, Absent) and none.reason == "too much work" and none.notes["registrations"] == 0
 
 
 def test_cameras_of_a_source_are_kept_unless_told_otherwise(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 from tests.annotators.pose.scenes import SIZE, arc, cloud, tracks_of
 from tests.annotators.pose.sequences import gray, pictures
 from worldloom.annotators.pose.links import Features, LinkRules, choose_keyframes, describe, link, match
+from worldloom.annotators.pose.tracks import Tracks
 
 
 def test_a_shuffled_copy_is_matched_back() -> None:
@@ -59,3 +60,16 @@ def test_rows_of_links_point_at_tracks_first_and_features_behind_them() -> None:
     by_track = rows[rows[:, 0] < len(tracks.ids[0])]
     np.testing.assert_array_equal(tracks.ids[0][by_track[:, 0]], tracks.ids[1][by_track[:, 1]])
     assert np.all(rows[len(by_track) :, 1] >= len(tracks.ids[1]))
+
+
+def test_of_many_pairs_that_look_alike_the_most_alike_are_matched() -> None:
+    frames = gray(pictures("stand")[0])[:10]
+    features = describe(frames, LinkRules())
+    lost = Tracks([np.zeros(0, np.int64)] * 10, [np.zeros((0, 2), np.float32)] * 10, 0)  # no track joins anything
+    every = link(lost, list(range(10)), features, LinkRules())
+    some = link(lost, list(range(10)), features, LinkRules(most_alike=5))
+    far = [pair for pair in some if pair[1] - pair[0] > 3 and len(some[pair])]
+    assert len(every) == 45 and len(far) == 5
+    alike = {(i, j): len(match(features[i], features[j], 0.8, 300)) for i, j in every if j - i > 3}
+    assert min(alike[pair] for pair in far) >= max(n for pair, n in alike.items() if pair not in far)
+    assert all(np.array_equal(some[pair], every[pair]) for pair in far)

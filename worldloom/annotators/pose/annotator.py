@@ -9,55 +9,16 @@ from typing import Any, TypeGuard
 
 import cv2
 import numpy as np
-from pydantic import Field
 
 from worldloom.annotators.annotator import Absent, Annotator, Given, Resources
-from worldloom.annotators.pose.links import LinkRules, choose_keyframes
-from worldloom.annotators.pose.motion import StillRules, is_still
-from worldloom.annotators.pose.restarts import RestartRules
-from worldloom.annotators.pose.sfm import MappingRules
-from worldloom.annotators.pose.stretches import TurnRules
-from worldloom.annotators.pose.tracks import TrackRules, follow
+from worldloom.annotators.pose.config import PoseConfig
+from worldloom.annotators.pose.links import choose_keyframes
+from worldloom.annotators.pose.motion import is_still
+from worldloom.annotators.pose.moving import moving_camera
+from worldloom.annotators.pose.tracks import follow
 from worldloom.annotators.pose.turned import FOCAL_PRIOR, turn_only, turned_camera
 from worldloom.annotators.pose.turning import Turning
 from worldloom.catalogs.clip import Camera, Clip
-from worldloom.catalogs.config import Strict
-
-
-class PoseConfig(Strict):
-    """Knobs of the pose annotator; the parts' own knobs stand beside the parts. Defaults ours unless said."""
-
-    use_source: bool = True
-    """Keep the cameras that a source brought along."""
-    focal_px: float | None = Field(None, gt=0)
-    """Focal length in pixels of the stored video where it is known; it is then held."""
-    horizontal_fov_deg: float = Field(60.0, gt=5, lt=150)
-    """First guess where no focal length is known: between a phone (65) and a cine camera (37 in HyDRA's clips)."""
-    working_side: int = Field(480, ge=160)
-    """Longer side in pixels that pictures are shrunk to; never enlarged."""
-    min_frames: int = Field(8, ge=3)
-    """Shorter clips get no pose."""
-    min_points: int = Field(20, ge=8)
-    """Corners that half of all frames must hold: below, there is no texture."""
-    turning_share: float = Field(0.93, gt=0, le=1)
-    """A camera that only turns explains this share of the matches, mean over pairs of key frames (measured on rendered
-    clips: 0.98; up to 0.76 where a camera mostly turns and moves a little) ..."""
-    turning_worst: float = Field(0.75, gt=0, le=1)
-    """... and this share in the pair that is worse than nine in ten ..."""
-    turning_px: float = Field(1.5, gt=0)
-    """... within this many pixels of a picture 480 wide."""
-    turning_fallback: tuple[float, float] = (0.6, 0.45)
-    """The same two shares where people fill much of the picture, and no model of a moving camera is to be had."""
-    least_used: float = Field(0.2, gt=0, le=1)
-    """Least share of the matched keypoints that a model makes points of (`Model.used`)."""
-    seed: int = 0
-    """Of every random draw."""
-    track: TrackRules = TrackRules()
-    still: StillRules = StillRules()
-    link: LinkRules = LinkRules()
-    turn: TurnRules = TurnRules()
-    mapping: MappingRules = MappingRules()
-    restart: RestartRules = RestartRules()
 
 
 class PoseAnnotator(Annotator):
@@ -68,7 +29,7 @@ class PoseAnnotator(Annotator):
     """
 
     name = "pose"
-    version = "1"
+    version = "2"
     method = "sfm"
     needs = ("frames",)
     gives = "camera"
@@ -106,8 +67,6 @@ class PoseAnnotator(Annotator):
         turning = turn_only(tracks, keyframes, size, focal, prior, config.turning_px)
         if _turns(turning, config.turning_share, config.turning_worst):
             return turned_camera(turning, keyframes, tracks, size, sx, sy)
-        from worldloom.annotators.pose.moving import moving_camera  # pycolmap: only where it is needed
-
         if turning is not None and not config.focal_px and turning.focal_sigma < 0.03 and turning.share > 0.5:
             focal = turning.focal  # turns tell it better than any guess
         answer = moving_camera(grays, tracks, keyframes, focal, sx, sy, scratch, config)

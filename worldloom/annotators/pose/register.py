@@ -13,6 +13,8 @@ from worldloom.annotators.pose.tracks import Tracks
 
 LEAST_INLIERS = 12
 """Points that hold a pose (ours; six unknowns take three)."""
+SETTLED_RAD = 1e-5
+"""A frame has settled once a step turns it by no more than this: 0.005 px at a focal length of 420 px (ours)."""
 LEAST_SHARE = 0.4
 """Least share of a frame's points that fit its pose (ours; a person may cover much of the picture)."""
 
@@ -54,6 +56,11 @@ class _Sightings:
     xy: np.ndarray
     point: np.ndarray
 
+    def of(self, frames: np.ndarray) -> _Sightings:
+        """Those of the frames (T,) bool."""
+        rows = frames[self.frame]
+        return _Sightings(self.frame[rows], self.xy[rows], self.point[rows])
+
 
 def register(
     model: Model,
@@ -82,18 +89,29 @@ def register(
     c2w = _between(model.c2w, fixed, len(tracks))
     held = np.zeros(len(tracks), bool)
     held[fixed] = True
+    free = ~held & (np.bincount(data.frame, minlength=len(tracks)) >= LEAST_INLIERS)
     for width in (8.0, 4.0, 2.0, 1.0):
+        moving = free.copy()
         for _ in range(5):
-            blocks, slopes, _, _ = _normal(c2w, model.focal, data, width, len(tracks))
-            blocks += np.eye(6) * (1e-6 * blocks.trace(axis1=1, axis2=2)[:, None, None] / 6 + 1e-9)
-            step = -np.linalg.solve(blocks, slopes[:, :, None])[:, :, 0]
-            step[held] = 0
-            step[:, :3] = np.clip(step[:, :3], -0.3, 0.3)
+            step = _step(c2w, model.focal, data.of(moving), width, moving)
             c2w[:, :3, :3] = Rotation.from_rotvec(step[:, :3]).as_matrix() @ c2w[:, :3, :3]
             c2w[:, :3, 3] += step[:, 3:]
+            moving &= np.abs(step[:, :3]).max(axis=1) > SETTLED_RAD
+            if not moving.any():
+                break
     breaks = [fixed[k] for k in scale_breaks(model)]
     stretch = np.searchsorted(np.array(breaks, np.int64), np.arange(len(tracks)))
     return _judge(c2w, model.focal, data, within_px, point_of, stretch)
+
+
+def _step(c2w: np.ndarray, focal: float, data: _Sightings, width: float, moving: np.ndarray) -> np.ndarray:
+    """Turn and move (T, 6) of the frames (T,) bool that still move, zero for the others."""
+    blocks, slopes, _, _ = _normal(c2w, focal, data, width, len(c2w))
+    blocks += np.eye(6) * (1e-6 * blocks.trace(axis1=1, axis2=2)[:, None, None] / 6 + 1e-9)
+    step = np.zeros((len(c2w), 6))
+    step[moving] = -np.linalg.solve(blocks[moving], slopes[moving, :, None])[:, :, 0]
+    step[:, :3] = np.clip(step[:, :3], -0.3, 0.3)
+    return step
 
 
 def _points_of_tracks(model: Model, keyframes: list[int], tracks: Tracks) -> np.ndarray:

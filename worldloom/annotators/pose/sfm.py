@@ -88,6 +88,9 @@ class Model:
 class Mapper:
     """Key frames, their keypoints and matches, in a database that models are made from again and again.
 
+    `registrations` counts the key frames that all models together tried to register: the work done so far, the same on
+    every machine.
+
     Args:
         scratch: folder for the database and COLMAP's output.
         size: (width, height) of the working picture.
@@ -111,6 +114,7 @@ class Mapper:
         self.rules, self.size, self.seed, self.scratch = rules, size, seed, scratch
         self.keypoints = [np.asarray(k, np.float64) for k in keypoints]
         self.focal = focal
+        self.registrations = 0
         scratch.mkdir(parents=True, exist_ok=True)
         self.database = scratch / "keyframes.db"
         self.database.unlink(missing_ok=True)
@@ -139,12 +143,17 @@ class Mapper:
             self._set_focal(fix_focal)
         pycolmap.set_random_seed(self.seed)
         with _folder(self.scratch / "models") as out:
-            found = pycolmap.incremental_mapping(self.database, self.scratch, out, options)
+            found = pycolmap.incremental_mapping(
+                self.database, self.scratch, out, options, next_image_callback=self._count
+            )
         if fix_focal is not None:
             self._set_focal(self.focal)
         models = [_model(one, self._matched(only)) for one in found.values()]
         models = [one for one in models if len(one.frames) >= self.rules.min_frames]
         return max(models, key=lambda one: len(one.frames), default=None)
+
+    def _count(self) -> None:
+        self.registrations += 1
 
     def _matched(self, only: Sequence[int] | None) -> list[np.ndarray]:
         """Per key frame, which keypoints have a verified match in another one of `only`."""
@@ -231,6 +240,7 @@ class Mapper:
         options.min_num_matches = rules.min_matches
         options.structure_less_registration_fallback = False  # it carries a model through turns on the spot, by chance
         options.min_model_size = rules.min_frames
+        options.init_num_trials = 1  # of 200, which all start from the pair we name and fail alike: 10 s for nothing
         options.min_focal_length_ratio, options.max_focal_length_ratio = rules.least_focal, rules.largest_focal
         options.ba_refine_focal_length = refine
         options.ba_global_frames_ratio = options.ba_global_points_ratio = rules.growth
