@@ -1,1 +1,1 @@
-"""The trainer: batches, methods, the loop and its checkpoints (the next room to be furnished: see docs/roadmap.md)."""
+"""The trainer: recipes, windows and their order, methods, the loop, its callbacks and its checkpoints."""

@@ -1,0 +1,1 @@
+"""What happens around a training step: log, TensorBoard, moving average, validation, progress."""

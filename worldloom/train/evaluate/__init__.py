@@ -1,0 +1,1 @@
+"""How good generated video is, held to the true one."""

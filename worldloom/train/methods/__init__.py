@@ -1,0 +1,1 @@
+"""Methods: what is learned from which windows, and the loss."""
