@@ -18,10 +18,12 @@ from worldloom.catalogs.errors import WorldloomError
 from worldloom.commands.annotate import annotate
 from worldloom.commands.demo import demo
 from worldloom.commands.doctor import doctor
+from worldloom.commands.generate import generate
 from worldloom.commands.inspect import inspect
 from worldloom.commands.run import run
 from worldloom.commands.scorecard import scorecard
 from worldloom.commands.status import status
+from worldloom.commands.train import train
 from worldloom.commands.verify import verify
 
 INTERRUPTED = 130
@@ -85,7 +87,7 @@ def _explain(text: str, *, expected: bool) -> None:
         console.hint("this is a fault of worldloom; the same command with --debug shows where it happened")
 
 
-for _verb in (demo, doctor, run, status, inspect, annotate, scorecard, verify):
+for _verb in (demo, doctor, run, status, inspect, annotate, scorecard, verify, train, generate):
     app.command(_verb.__name__)(guarded(_verb))
 
 

@@ -131,6 +131,35 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+class StatusLine:
+    """One line that is written over again and again: on a terminal in place, elsewhere now and then.
+
+    Args:
+        every_s: least seconds between two lines where stdout is no terminal.
+    """
+
+    def __init__(self, every_s: float = 20.0) -> None:
+        self._every_s, self._last, self._width = every_s, -every_s, 0
+
+    def show(self, text: str, *, whole: bool = False) -> None:
+        """The line as it is now; `whole` keeps it."""
+        if sys.stdout.isatty():
+            import shutil
+
+            shown = text if whole else text[: shutil.get_terminal_size().columns - 1]
+            print("\r" + shown.ljust(self._width), end="\n" if whole else "", flush=True)
+            self._width = 0 if whole else len(shown)
+        elif whole or time.monotonic() - self._last >= self._every_s:
+            self._last = time.monotonic()
+            say(text)
+
+    def clear(self) -> None:
+        """Make room for other lines."""
+        if self._width:
+            print("\r" + " " * self._width + "\r", end="", flush=True)
+            self._width = 0
+
+
 class StageProgress:
     """Progress of work that runs in named stages, one after the other or side by side.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worldloom.pipeline.funnel import RunSummary
     from worldloom.pipeline.scorecard.suite import Scorecard
     from worldloom.pipeline.settings import Job
-    from worldloom.report.content import FunnelRow, ReportContent, Step, TruthRow
+    from worldloom.report.content import FunnelRow, ReportContent, Step, TrainingContent, TruthRow
 
 SEED = 0
 """Of the plans."""
@@ -31,6 +31,8 @@ DOES = {
     "pack": "Choose clips, derive loops that walk there and back, pack shards, commit the dataset",
     "verify": "Check every member of every shard",
     "score": "Score every label against the renderer's truth",
+    "train": "Train a small model on the shards",
+    "generate": "Generate a walk from one frame of a clip that it was not trained on, and the true actions",
     "report": "Draw the report",
 }
 """What each step does, by stage."""
@@ -55,15 +57,21 @@ class DemoResult:
 
 
 def run_demo(
-    out: Path, *, worlds: int = 5, workers: int | None = None, settings: dict[str, Any] | None = None
+    out: Path,
+    *,
+    worlds: int = 5,
+    workers: int | None = None,
+    settings: dict[str, Any] | None = None,
+    model: bool = True,
 ) -> DemoResult:
-    """Render, ingest, label, compose, pack, verify, score and report.
+    """Render, ingest, label, compose, pack, verify, score, train, generate and report.
 
     Args:
         out: working folder.
         worlds: how many.
         workers: clips worked on at once; one per core where not given.
         settings: keys of every planned world to overwrite, for a smaller demo.
+        model: train one on what was packed, and generate with it.
     """
     job = demo_job(out, worlds, settings or {})
     console.say(f"worldloom demo: {worlds} rendered worlds, labelled as if nothing were known about them")
@@ -77,7 +85,8 @@ def run_demo(
         count = workers or job.execution.worker_count
         card = score_run(summary.out, workers=count, progress=diary, command=command)
         _keep(summary, card)
-        page = _draw(diary, summary, card)
+        training = _train(diary, summary) if model and report is not None and not report.problems else None
+        page = _draw(diary, summary, card, training)
     _say_what_came_out(summary, card)
     failed = report is None or bool(report.problems)
     return DemoResult(page, 1 if failed else summary.exit_code, "worldloom run FOLDER")
@@ -161,7 +170,9 @@ def steps_of(out: Path, took: Mapping[str, tuple[float, str]]) -> list[Step]:
     return steps
 
 
-def contents(summary: RunSummary, card: Scorecard, steps: list[Step]) -> ReportContent:
+def contents(
+    summary: RunSummary, card: Scorecard, steps: list[Step], training: TrainingContent | None = None
+) -> ReportContent:
     """What the report shows of a finished run over rendered worlds."""
     from worldloom.pipeline.workspace import Workspace
     from worldloom.report.content import ClipEntry, ReportContent
@@ -180,6 +191,7 @@ def contents(summary: RunSummary, card: Scorecard, steps: list[Step]) -> ReportC
         clips=[ClipEntry(clip, space.truth(clip.key), title=clip.provenance.uri) for clip in clips],
         funnel=funnel_rows(summary),
         scores=truth_rows(card),
+        training=training,
         next_command="worldloom run FOLDER",
         facts={"dataset": str(summary.dataset or ""), **card.machine},
         shown=len(clips),
@@ -248,13 +260,30 @@ def _keep(summary: RunSummary, card: Scorecard) -> None:
         write_card(summary.dataset, place)
 
 
-def _draw(diary: Diary, summary: RunSummary, card: Scorecard) -> Path:
+def _train(diary: Diary, summary: RunSummary) -> TrainingContent | None:
+    """The second half; needs a held-out clip, so more than one world."""
+    from worldloom.catalogs.dataset import ShardDataset
+    from worldloom.demo_model import train_and_walk
+    from worldloom.pipeline.workspace import Workspace
+
+    if summary.dataset is None or set(ShardDataset(summary.dataset).table.column("split").to_pylist()) < {
+        "train",
+        "test",
+    }:
+        console.say("no model is trained: with a single world there is none left to test it on")
+        return None
+    space = Workspace(summary.out)
+    truths = {key: truth for key in space.clips() if (truth := space.truth(key)) is not None}
+    return train_and_walk(summary.out, summary.dataset, truths, diary)
+
+
+def _draw(diary: Diary, summary: RunSummary, card: Scorecard, training: TrainingContent | None) -> Path:
     from worldloom.report.demo_page import write_report
 
     page = summary.out / "report.html"
     steps = steps_of(summary.out, diary.took)
     with diary.step("report"):
-        write_report(page, contents(summary, card, steps))
+        write_report(page, contents(summary, card, steps, training))
     return page
 
 
