@@ -42,6 +42,11 @@ def train(
     console.following(f"worldloom generate {chosen.out} --image PICTURE --actions 'w w a a'")
 
 
+def _tera(flops: float) -> str:
+    value = flops / 1e12
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _print_estimate(estimate: Estimate) -> None:
     """Everything a dry run knows, as tables."""
     parts = [[name, f"{count:,}"] for name, count in estimate.parameters.items() if count]
@@ -57,7 +62,7 @@ def _print_estimate(estimate: Estimate) -> None:
     console.table(["memory of one step", "size"], [[name, console.size(value)] for name, value in memory.items()])
     console.say(
         f"one step: {estimate.history_latents} + {estimate.target_latents} latents of {estimate.width} x "
-        f"{estimate.height}, {estimate.tokens:,} tokens per target, {estimate.flops / 1e12:.3g} TFLOP"
+        f"{estimate.height}, {estimate.tokens:,} tokens per target, {_tera(estimate.flops)} TFLOP"
     )
     if estimate.data is None:
         console.say(f"data: {estimate.no_data}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldloom.catalogs.errors import UsageError
+from worldloom.model.memory.hpmc_config import HPMCConfig
 from worldloom.train.method import Method
 from worldloom.train.methods.config import FlowMatchingConfig, RevisitDenseConfig
 from worldloom.train.recipe import FRAME_STRIDE, Recipe
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from worldloom.train.examples import Example
 
 MOST_HISTORY_LATENTS = 80
-"""Up to here HPMC compresses a history in one pass, its Mode 1 (Infinite-World, released code)."""
+"""Longest history where the memory sets no limit: up to here the released HPMC compresses it in one pass, its Mode 1
+(Infinite-World, released code)."""
 
 
 class FlowMatching(Method):
@@ -35,10 +37,12 @@ class FlowMatching(Method):
 
     def check(self, recipe: Recipe) -> None:
         """Long histories belong to `revisit_dense`."""
-        most = 1 + FRAME_STRIDE * (MOST_HISTORY_LATENTS - 1)
+        memory = recipe.model.memory
+        latents = memory.direct_latents if isinstance(memory, HPMCConfig) else MOST_HISTORY_LATENTS
+        most = 1 + FRAME_STRIDE * (latents - 1)
         if recipe.batch.history_choices[-1] > most:
             raise UsageError(
-                f"batch.history_frames: flow_matching takes at most {most} frames ({MOST_HISTORY_LATENTS} latents) of"
+                f"batch.history_frames: flow_matching takes at most {most} frames ({latents} latents) of"
                 " history; make it shorter, or take method.kind=revisit_dense"
             )
 
