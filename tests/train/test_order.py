@@ -9,6 +9,7 @@ import pytest
 
 from tests.train.recipes import tiny_recipe
 from tests.train.walks import walk, write_dataset
+from worldloom.train import batches
 from worldloom.train.batches import BatchReader
 from worldloom.train.loader import Loader
 from worldloom.train.method import build_method, needs_of
@@ -98,3 +99,22 @@ def test_workers_do_not_change_what_is_seen(walks: Path, tmp_path: Path) -> None
     for one, other in zip(alone, ahead, strict=True):
         for name in ("history", "target", "history_actions", "actions", "history_c2w", "c2w", "intrinsics"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_kept_pictures_are_those_decoded_anew_and_decoded_once(walks: Path, tmp_path: Path, monkeypatch) -> None:
+    order = order_of(tiny_recipe(tmp_path, walks))
+    plans = list(itertools.islice(order.from_position(Position()), 8))
+    fresh = BatchReader(order.pool.datasets)
+    keeping = BatchReader(order.pool.datasets, keep=True)
+    decoded = []
+    inner = batches._decoded
+    monkeypatch.setattr(batches, "_decoded", lambda *given: decoded.append(given[0].key) or inner(*given))
+    for plan in plans:
+        np.testing.assert_array_equal(keeping.read(plan).target, fresh.read(plan).target)
+    anew = sum(len(plan.windows) for plan in plans)
+    assert len(decoded) == anew + len({window.key for plan in plans for window in plan.windows})
+
+
+def test_what_a_pool_takes_in_memory_is_counted(walks: Path, tmp_path: Path) -> None:
+    pool = order_of(tiny_recipe(tmp_path, walks)).pool
+    assert pool.decoded_bytes == sum(16 * 32 * 3 * clip.frames for clip in pool.clips) > 0

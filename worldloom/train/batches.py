@@ -6,7 +6,7 @@ B batch, Th and Tt frames of history and target, Fh and F their latents (Th = 1 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from worldloom.catalogs.actions import UNCERTAIN
 from worldloom.catalogs.clip import Actions, Clip
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.errors import BadInput
+from worldloom.train.crop import Crop
 from worldloom.train.order import BatchPlan
 from worldloom.train.recipe import FRAME_STRIDE
 from worldloom.train.windows import Window
@@ -71,10 +72,12 @@ class BatchReader:
 
     Args:
         datasets: in the order of the recipe.
+        keep: decode each clip once, whole, and keep its cropped pictures; for clips that fit in memory together.
     """
 
-    def __init__(self, datasets: list[ShardDataset]) -> None:
-        self.datasets = datasets
+    def __init__(self, datasets: list[ShardDataset], keep: bool = False) -> None:
+        self.datasets, self.keep = datasets, keep
+        self._kept: dict[tuple[int, int, Crop], np.ndarray] = {}
 
     def __getitem__(self, plan: BatchPlan) -> Batch | ReadFailure:
         """The batch of a plan; what is wrong with the data comes back as a `ReadFailure`."""
@@ -93,7 +96,7 @@ class BatchReader:
 
         clips = [self.datasets[window.source][window.position] for window in plan.windows]
         pairs = list(zip(clips, plan.windows, strict=True))
-        pictures = torch.from_numpy(np.stack([_pictures(clip, window) for clip, window in pairs]))
+        pictures = torch.from_numpy(np.stack([self._pictures(clip, window) for clip, window in pairs]))
         pictures = pictures.permute(0, 4, 1, 2, 3)
         history_frames = plan.windows[0].history_frames
         parts = [_labels(clip, window) for clip, window in pairs]
@@ -113,6 +116,18 @@ class BatchReader:
             intrinsics=joined.get("intrinsics"),
         )
 
+    def _pictures(self, clip: Clip, window: Window) -> np.ndarray:
+        """(T, H, W, 3) uint8 of the whole window."""
+        if not self.keep:
+            return _decoded(clip, window, window.first, window.stop)
+        name = (window.source, window.position, window.crop)
+        if name not in self._kept:
+            self._kept[name] = _decoded(clip, window, 0, clip.frames)
+        return self._kept[name][window.first : window.stop]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}
+
 
 def action_entries(actions: Actions, first: int, stop: int) -> np.ndarray:
     """Entries `first` to `stop - 1` as (n, 2) int64, move and view; 9 outside the clip."""
@@ -124,8 +139,8 @@ def action_entries(actions: Actions, first: int, stop: int) -> np.ndarray:
     return out
 
 
-def _pictures(clip: Clip, window: Window) -> np.ndarray:
-    """(T, H, W, 3) uint8 of the whole window."""
+def _decoded(clip: Clip, window: Window, first: int, stop: int) -> np.ndarray:
+    """Frames first..stop - 1 of a clip, cropped: (T, H, W, 3) uint8."""
     with clip.open_frames() as frames:
         if len(frames) < window.stop or (frames.height, frames.width) != window.crop.stored:
             message = (
@@ -133,7 +148,7 @@ def _pictures(clip: Clip, window: Window) -> np.ndarray:
                 f" says {clip.frames} of {window.crop.stored[0]} x {window.crop.stored[1]}"
             )
             raise BadInput("bad_sample", message, remedy="Run worldloom verify on the dataset.")
-        return window.crop.pictures(frames[window.first : window.stop])
+        return window.crop.pictures(frames[first:stop])
 
 
 def _labels(clip: Clip, window: Window) -> dict[str, np.ndarray]:

@@ -158,7 +158,7 @@ def _steps(run: Run, last: int, stop: StopRequest) -> float | None:
     order = Order(run.pool, recipe.batch, run.method.starts, recipe.seed)
     loader = Loader(
         order,
-        BatchReader(run.pool.datasets),
+        BatchReader(run.pool.datasets, keep=run.pool.decoded_bytes <= 1_000_000 * recipe.batch.keep_mb),
         run.position,
         last - run.step,
         recipe.batch.workers,

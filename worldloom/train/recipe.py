@@ -30,6 +30,7 @@ FREE_KEYS = (
     "keep",
     "validate_every",
     "batch.workers",
+    "batch.keep_mb",
     "threads",
     "device",
 )
@@ -65,6 +66,8 @@ class BatchConfig(Strict):
         width: pixels, a multiple of 16.
         action_dropout: share of windows whose actions all become 9, uncertain, which guidance needs (default ours).
         workers: processes that decode ahead; 0: the training process decodes.
+        keep_mb: clips that take no more than this together, decoded and cropped, are decoded once by each process and
+            kept in memory (default ours).
     """
 
     size: int = Field(default=1, ge=1)
@@ -74,6 +77,7 @@ class BatchConfig(Strict):
     width: int | None = Field(default=None, ge=SIDE_MULTIPLE, multiple_of=SIDE_MULTIPLE)
     action_dropout: float = Field(default=0.1, ge=0, le=1)
     workers: int = Field(default=0, ge=0, le=256)
+    keep_mb: int = Field(default=512, ge=0)
 
     @property
     def history_choices(self) -> range:

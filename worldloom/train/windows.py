@@ -136,6 +136,11 @@ class Pool:
         """Digest of each dataset's manifest, by the dataset's path."""
         return {str(one.path): digest(one.manifest) for one in self.datasets}
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Of all clips, decoded and cropped."""
+        return sum(3 * clip.frames * clip.crop.size[0] * clip.crop.size[1] for clip in self.clips)
+
     def refusals(self) -> str:
         """`12 clips shorter than ..., 3 clips without ...`; empty where every clip is used."""
         return ", ".join(
