@@ -18,7 +18,7 @@ from worldloom.train.checkpoint import checkpoints
 from worldloom.train.loop import TrainResult, train, train_step
 from worldloom.train.order import Order
 from worldloom.train.run import Run, build_run, learning_rate
-from worldloom.train.saved_run import open_checkpoint
+from worldloom.train.saved_run import open_checkpoint, resume
 from worldloom.train.validation import Validation, validation_pool
 
 
@@ -104,6 +104,21 @@ def test_a_torn_checkpoint_is_passed_over_and_the_numbers_stay(
     assert result.resumed_from == 2
     assert any(name in note for note in result.notes)
     assert figures(recipe.out) == figures(straight.out)
+
+
+def test_another_recipe_is_refused_where_only_checkpoints_are_left(walks: Path, tmp_path: Path) -> None:
+    train(tiny_recipe(tmp_path / "run", walks, steps=2))
+    (tmp_path / "run" / "recipe.yaml").unlink()
+    with pytest.raises(UsageError, match="model.dit.dim"):
+        train(tiny_recipe(tmp_path / "run", walks, steps=4, model__dit__dim=32))
+
+
+def test_weights_of_another_shape_name_the_tensor(walks: Path, tmp_path: Path) -> None:
+    train(tiny_recipe(tmp_path / "run", walks, steps=2))
+    other = build_run(tiny_recipe(tmp_path / "other", walks, model__dit__dim=32))
+    other.recipe = other.recipe.model_copy(update={"out": tmp_path / "run"})
+    with pytest.raises(BadInput, match=r"patch_embedding.weight is \(16, .* expected"):
+        resume(other, lambda text: None)
 
 
 def test_another_recipe_is_refused_naming_the_keys(walks: Path, tmp_path: Path) -> None:

@@ -170,6 +170,11 @@ def _restore_optimizer(run: Run, tensors: dict[str, Tensor]) -> None:
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    for name, tensor in tensors.items():
+        if name in shapes and shapes[name] != tensor.shape:
+            problem = f"{name} is {tuple(tensor.shape)}, {tuple(shapes[name])} expected"
+            raise BadInput("other_model", problem, where=where, remedy="Was the model in its recipe.yaml changed?")
     missing, extra = model.load_state_dict(tensors, strict=False)
     if missing or extra:
         problem = f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which this model has not"
