@@ -52,13 +52,14 @@ def check_same_recipe(recipe: Recipe) -> None:
     Raises:
         UsageError: naming the keys that differ.
     """
-    path = recipe.out / RECIPE
-    if not path.is_file() or not checkpoints(recipe.out / CHECKPOINTS):
+    found = checkpoints(recipe.out / CHECKPOINTS)
+    if not found:
         return  # nothing was trained yet
-    if keys := changed_keys(load_recipe(path), recipe):
+    path = next((one for one in (recipe.out / RECIPE, found[-1] / RECIPE) if one.is_file()), None)
+    if path is not None and (keys := changed_keys(load_recipe(path), recipe)):
         raise UsageError(
             f"{recipe.out}: holds a run of another recipe; different: {', '.join(keys)}. Set them back to continue it"
-            " (recipe.yaml there says what they were), or give another out"
+            f" ({path} says what they were), or give another out"
         )
 
 
