@@ -110,7 +110,7 @@ def demo_recipe(out: Path, dataset: Path) -> Recipe:
     from worldloom.catalogs.manifest import latest
     from worldloom.train.recipe import Recipe
 
-    state = digest([[shard.path, shard.sha256] for shard in latest(dataset).shards], length=8)
+    state = digest(latest(dataset), length=8)
     values = {
         **RECIPE,
         "name": "demo-model",
