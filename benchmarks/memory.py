@@ -1,6 +1,6 @@
 """Peak memory of one denoising step, by length of history: HPMC against keeping everything and keeping nothing.
 
-    python benchmarks/memory.py [--json PATH]
+    python benchmarks/memory.py [--json PATH] [--plot PNG]
 
 Every figure comes from a fresh process: VmHWM of /proc/self/status after the part measured, minus VmRSS before it, in
 MiB, without gradients. `begin` is what reading the history costs once per chunk, `step` one evaluation of the velocity,
@@ -129,9 +129,18 @@ def table(found: dict[tuple[str, int], dict[str, float]]) -> None:
         print(f"    {name:10s} {found[name, 321]['step_mib'] / found[name, 81]['step_mib']:.2f}")
 
 
+def plot(found: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
+    from worldloom.report.memory import memory_curve
+
+    names = {"hpmc": "HPMC, reading included", "none, all": "the whole history", "none, 0": "no history"}
+    peaks = {said: [found[name, history]["peak_mib"] for history in HISTORIES] for name, said in names.items()}
+    path.write_bytes(memory_curve(HISTORIES, peaks))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
     parser.add_argument("--child", nargs=2)
     arguments = parser.parse_args()
     if arguments.child:
@@ -139,6 +148,8 @@ def main() -> None:
     found = {(name, history): measure(name, history) for history in HISTORIES for name in MEMORIES}
     print(f"MiB; target {TARGET} latents of {ROWS} x {COLUMNS}, {DIT}, {platform.machine()}, one thread, float32")
     table(found)
+    if arguments.plot:
+        plot(found, arguments.plot)
     if arguments.json:
         setting = {"target_latents": TARGET, "rows": ROWS, "columns": COLUMNS, "dit": DIT, "memories": MEMORIES}
         content = {**setting, "machine": platform.machine(), "rows_measured": list(found.values())}
