@@ -157,11 +157,12 @@ def follow(
     made = [start]
     latents = chunk_latents(recipe)
     before = np.full((len(start) - 1, 2), UNCERTAIN, np.int64)  # what led to the given frames is not known
+    after = np.full((1, 2), UNCERTAIN, np.int64)  # nor what follows, which training says of the end of a clip as well
     whole = generate(
         model,
         codec,
         to_unit(_to_tensor(start)),
-        torch.from_numpy(np.concatenate([before, np.asarray(actions, np.int64)])),
+        torch.from_numpy(np.concatenate([before, np.asarray(actions, np.int64), after])),
         chunks=-(-len(actions) // (FRAME_STRIDE * (latents - 1))),
         chunk_latents=latents,
         steps=sampling.steps,
