@@ -48,6 +48,7 @@ def test_training_ends_with_a_checkpoint_and_the_next_command(trained, place, ca
     assert run("train", place / "tiny.yaml") == 0  # again: nothing left to do
     said = capsys.readouterr().out
     assert "step-00000003" in said and f"worldloom generate {trained}" in said
+    assert Image.open(trained / "loss.png").width > 300
 
 
 def test_a_misspelt_key_is_named_with_the_right_one(place, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,7 +40,22 @@ def train(
         console.error(f"interrupted after step {result.step}; saved, and the same command resumes")
         raise typer.Exit(130)
     console.say(f"checkpoint: {result.checkpoint}")
+    console.say(f"curve: {_draw(chosen.out)}")
     console.following(f"worldloom generate {chosen.out} --image PICTURE --actions 'w w a a'")
+
+
+def _draw(out: Path) -> Path:
+    """The loss of every step of the run so far."""
+    import numpy as np
+
+    from worldloom.report.training import loss_curve
+    from worldloom.train.callbacks.log import read_log
+
+    lines = [line for line in read_log(out) if "loss" in line]
+    steps, losses = (np.array([line[name] for line in lines]) for name in ("step", "loss"))
+    picture = out / "loss.png"
+    picture.write_bytes(loss_curve(steps, losses))
+    return picture
 
 
 def _tera(flops: float) -> str:
