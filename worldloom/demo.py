@@ -263,7 +263,7 @@ def _keep(summary: RunSummary, card: Scorecard) -> None:
 def _train(diary: Diary, summary: RunSummary) -> TrainingContent | None:
     """The second half; needs a held-out clip, so more than one world."""
     from worldloom.catalogs.dataset import ShardDataset
-    from worldloom.demo_model import train_and_walk
+    from worldloom.demo_model import demo_recipe, train_and_walk
     from worldloom.pipeline.workspace import Workspace
 
     if summary.dataset is None or set(ShardDataset(summary.dataset).table.column("split").to_pylist()) < {
@@ -274,7 +274,10 @@ def _train(diary: Diary, summary: RunSummary) -> TrainingContent | None:
         return None
     space = Workspace(summary.out)
     truths = {key: truth for key in space.clips() if (truth := space.truth(key)) is not None}
-    return train_and_walk(summary.out, summary.dataset, truths, diary)
+    content = train_and_walk(summary.out, summary.dataset, truths, diary)
+    run = demo_recipe(summary.out, summary.dataset).out
+    console.say(f"walk with it: worldloom generate {run} --image PICTURE --actions 'w w a a'")
+    return content
 
 
 def _draw(diary: Diary, summary: RunSummary, card: Scorecard, training: TrainingContent | None) -> Path:

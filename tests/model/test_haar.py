@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from worldloom.catalogs.errors import UsageError
-from worldloom.model.codecs.codec import codec_from
 from worldloom.model.codecs.haar import DEVIATIONS, HaarCodec, basis, blocks, frames, ordered_basis
+from worldloom.model.codecs.registry import codec_from
 
 
 def noise(length=9, h=16, w=24, batch=1, seed=0):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from worldloom.catalogs.errors import UsageError
-from worldloom.model.codecs.codec import codec_from
+from worldloom.model.codecs.registry import codec_from
 
 MEAN = [-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508]
 MEAN += [0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921]

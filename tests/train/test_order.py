@@ -12,7 +12,8 @@ from tests.train.walks import walk, write_dataset
 from worldloom.train import batches
 from worldloom.train.batches import BatchReader
 from worldloom.train.loader import Loader
-from worldloom.train.method import build_method, needs_of
+from worldloom.train.method import needs_of
+from worldloom.train.methods.registry import build_method
 from worldloom.train.order import Order, Position
 from worldloom.train.recipe import Recipe
 from worldloom.train.windows import open_pool

@@ -8,7 +8,8 @@ import pytest
 from tests.train.recipes import tiny_recipe
 from tests.train.walks import walk, write_dataset
 from worldloom.catalogs.errors import UsageError
-from worldloom.train.method import build_method, needs_of
+from worldloom.train.method import needs_of
+from worldloom.train.methods.registry import build_method
 from worldloom.train.windows import open_pool
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldloom.catalogs.errors import UsageError
-from worldloom.train.method import Method, build_method, needs_of
+from worldloom.train.method import Method, needs_of
+from worldloom.train.methods.registry import build_method
 from worldloom.train.order import Order
 from worldloom.train.recipe import FRAME_STRIDE, Recipe
 from worldloom.train.windows import Pool, open_pool

@@ -54,21 +54,6 @@ class Method(ABC):
         """
 
 
-def build_method(recipe: Recipe) -> Method:
-    """The method that a recipe names, checked against it.
-
-    Raises:
-        UsageError: the recipe asks for what the method cannot do.
-    """
-    from worldloom.train.methods.flow_matching import FlowMatching
-    from worldloom.train.methods.revisit_dense import RevisitDense
-
-    config = recipe.method
-    method = RevisitDense(config) if config.kind == "revisit_dense" else FlowMatching(config)
-    method.check(recipe)
-    return method
-
-
 def needs_of(method: Method, recipe: Recipe, needs_cameras: bool) -> Needs:
     """What clips must have for this method and this model.
 

@@ -11,7 +11,8 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.train.callbacks.callback import Callback
 from worldloom.train.callbacks.ema import Ema
 from worldloom.train.draws import seed_of
-from worldloom.train.method import Method, build_method, needs_of
+from worldloom.train.method import Method, needs_of
+from worldloom.train.methods.registry import build_method
 from worldloom.train.order import Position
 from worldloom.train.recipe import OptimizerConfig, Recipe
 from worldloom.train.windows import Pool, open_pool
@@ -71,7 +72,7 @@ def build_run(recipe: Recipe) -> Run:
     Raises:
         UsageError: the recipe cannot be followed: no usable clip, no such device or codec, a method that refuses.
     """
-    from worldloom.model.codecs.codec import codec_from
+    from worldloom.model.codecs.registry import codec_from
     from worldloom.model.world import WorldModel
 
     if recipe.threads is not None:

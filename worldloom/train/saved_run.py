@@ -113,7 +113,7 @@ def open_checkpoint(path: str | Path, ema: bool = True) -> tuple[WorldModel, Cod
         UsageError: no checkpoint there.
         BadInput: `torn_checkpoint`, none there is whole.
     """
-    from worldloom.model.codecs.codec import codec_from
+    from worldloom.model.codecs.registry import codec_from
     from worldloom.model.world import WorldModel
 
     folder, state = _find(Path(path))

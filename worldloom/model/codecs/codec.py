@@ -1,4 +1,4 @@
-"""What a codec is, and how one is found by its name.
+"""What a codec is.
 
 B batch, C latent channels, n groups of 4 frames after the first frame, H W picture size.
 """
@@ -9,9 +9,6 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
-
-from worldloom.catalogs.errors import UsageError
-from worldloom.model.config import codec_channels
 
 STRIDE = (4, 8, 8)
 """Frames, rows and columns per latent position (Wan 2.1)."""
@@ -82,27 +79,3 @@ class Codec(ABC):
 
     @abstractmethod
     def _decode(self, latents: Tensor) -> Tensor: ...
-
-
-def codec_from(name: str) -> Codec:
-    """The codec of a name, on the CPU: `haar:N` or `wan:FOLDER`.
-
-    Args:
-        name: as in `ModelConfig.codec`.
-
-    Raises:
-        UsageError: no such codec, or its weights are missing.
-    """
-    try:
-        channels = codec_channels(name)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    family, _, rest = name.partition(":")
-    # Imported here: each is heavy in its way, and both derive from Codec.
-    if family == "haar":
-        from worldloom.model.codecs.haar import HaarCodec
-
-        return HaarCodec(channels)
-    from worldloom.model.codecs.wan import WanCodec
-
-    return WanCodec(rest)

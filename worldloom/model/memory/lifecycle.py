@@ -18,7 +18,7 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.model.cost import Cost
 
 if TYPE_CHECKING:
-    from worldloom.model.dit import Block, Modulation
+    from worldloom.model.block import Block, Modulation
 
 State = dict[str, Tensor]
 """What a memory carries from chunk to chunk; plain tensors, so it can be saved and moved."""
