@@ -17,7 +17,7 @@ from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows, write_table
 from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
-from worldloom.pipeline.passes.compose import compose
+from worldloom.pipeline.passes.compose import compose, empty_split
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
 from worldloom.pipeline.passes.work import Work
@@ -169,6 +169,8 @@ class _Run:
     def _compose_and_pack(self, clips: Sequence[KnownClip]) -> None:
         chosen, tally = compose(self.job.compose, clips)
         self.tables.append(tally)
+        if note := empty_split(self.job.compose, chosen):
+            self.notes.append(note)
         if self._wants("pack"):
             self.packed = pack(self.work, chosen, self.operations)
             self.notes += self.packed.notes

@@ -9,7 +9,7 @@ import pytest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.known import KnownClip
 from worldloom.pipeline.ledger import Entry
-from worldloom.pipeline.passes.compose import check_conditions, compose, split_of
+from worldloom.pipeline.passes.compose import check_conditions, compose, empty_split, split_of
 from worldloom.pipeline.settings import Compose, Derive, Split
 
 
@@ -122,3 +122,14 @@ def test_clips_of_one_video_stay_on_one_side() -> None:
     by_clip = Compose(split=Split(by="clip", test=0.3))
     assert any(split_of(clips[number], by_clip) != split_of(clips[number + 1], by_clip) for number in range(0, 400, 4))
     assert {split_of(one, Compose()) for one in clips} == {"train"}
+
+
+def test_a_side_that_stayed_empty_is_said() -> None:
+    clips = [clip(number, video=number + 1) for number in range(40)]
+    one = clips[:1]
+    rules = Compose(split=Split(test=0.5))
+    chosen, _ = compose(rules, one)
+    assert f"no source fell into '{'train' if chosen[0].split == 'test' else 'test'}'" in empty_split(rules, chosen)
+    assert empty_split(rules, compose(rules, clips)[0]) == ""
+    assert empty_split(Compose(), compose(Compose(), clips)[0]) == "", "nobody asked for a test side"
+    assert empty_split(rules, []) == ""

@@ -109,6 +109,18 @@ def share_of(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
+def empty_split(rules: Compose, chosen: Sequence[Chosen]) -> str:
+    """A word for those whose few sources all fell on one side; empty where both sides have clips or none is wanted."""
+    share, found = rules.split.test, {one.split for one in chosen}
+    if not chosen or share in (0, 1) or found == {"train", "test"}:
+        return ""
+    empty = "test" if found == {"train"} else "train"
+    return (
+        f"compose.split: no {rules.split.by} fell into '{empty}'. Sides are drawn by hash, so that a video stays on "
+        f"its side when others come; with few videos, take another share than {share:g}"
+    )
+
+
 def split_of(clip: KnownClip, rules: Compose) -> str:
     """`train` or `test`; with `by: source`, all clips of one video and all that is derived from them agree."""
     unit = clip.sha256 if rules.split.by == "source" else clip.key
