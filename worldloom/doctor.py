@@ -28,7 +28,7 @@ DISK_GB = 10.0
 DEADLINE_S = 120.0
 
 PACKAGES = (
-    "av", "duckdb", "jinja2", "matplotlib", "numpy", "psutil", "pyarrow", "pydantic", "pyyaml", "rich", "scipy",
+    "av", "duckdb", "jinja2", "matplotlib", "numpy", "psutil", "pyarrow", "pydantic", "pyyaml", "rich", "safetensors", "scipy",
     "typer",
 )  # fmt: skip
 """Needed, and not tried below."""
@@ -137,6 +137,18 @@ print(f'{ray.__version__}, starts and runs a task')
         "webdataset (to read shards elsewhere)",
         "import importlib.metadata as m; import webdataset; print(m.version('webdataset'))",
         "pip install webdataset",
+        required=False,
+    ),
+    Trial(
+        "tensorboard (training curves)",
+        "import importlib.metadata as m; import tensorboard; print(m.version('tensorboard'))",
+        "pip install tensorboard",
+        required=False,
+    ),
+    Trial(
+        "diffusers (Wan's autoencoder)",
+        "import importlib.metadata as m; import diffusers; print(m.version('diffusers'))",
+        "pip install diffusers",
         required=False,
     ),
     Trial(
