@@ -28,8 +28,8 @@ DISK_GB = 10.0
 DEADLINE_S = 120.0
 
 PACKAGES = (
-    "av", "duckdb", "jinja2", "matplotlib", "numpy", "psutil", "pyarrow", "pydantic", "pyyaml", "rich", "safetensors", "scipy",
-    "typer",
+    "av", "duckdb", "jinja2", "matplotlib", "numpy", "psutil", "pyarrow", "pydantic", "pyyaml", "rich",
+    "safetensors", "scipy", "typer",
 )  # fmt: skip
 """Needed, and not tried below."""
 
