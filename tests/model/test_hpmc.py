@@ -13,7 +13,8 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.model.config import WAN_1_3B, DiTConfig
 from worldloom.model.memory.hpmc import HPMC, window_starts
 from worldloom.model.memory.hpmc_config import HPMCConfig
-from worldloom.model.memory.lifecycle import Memory
+from worldloom.model.memory.none import NoMemory
+from worldloom.model.memory.none_config import NoMemoryConfig
 from worldloom.model.memory.registry import build_memory
 from worldloom.model.memory.temporal_encoder import TemporalEncoder
 
@@ -224,7 +225,7 @@ def test_without_history_it_is_the_plain_transformer():
         plan = model.plan(None, query)
         sequence = model.memory.assemble(plan, noisy)
         tokens = model.action_encoder(query.actions)
-        plain = model.dit(sequence, t, Memory(), plan, tokens)
+        plain = model.dit(sequence, t, NoMemory(NoMemoryConfig()), plan, tokens)
         empty = chunk_of(3)
         empty = type(empty)(empty.latents[:, :, :0], empty.time[:0])
         assert torch.equal(model.velocity(noisy, t, plan, query), plain)

@@ -4,6 +4,8 @@ import torch
 from tests.model.tiny_world import chunk_of, query_of, tiny_world
 from worldloom.catalogs.errors import UsageError
 from worldloom.model.memory.lifecycle import Memory
+from worldloom.model.memory.none import NoMemory
+from worldloom.model.memory.none_config import NoMemoryConfig
 
 
 def velocity(model, history, query, noisy):
@@ -33,9 +35,17 @@ def test_window_keeps_the_newest():
 
 
 def test_data_without_cameras_is_refused_where_they_are_needed():
-    class Seeing(Memory):
+    class Seeing(NoMemory):
         name, needs_cameras = "seeing", True
 
     with pytest.raises(UsageError, match="'seeing' reads camera poses"):
-        Seeing().check(chunk_of(3), query_of(2))
-    Memory().check(chunk_of(3), query_of(2))
+        Seeing(NoMemoryConfig()).check(chunk_of(3), query_of(2))
+    NoMemory(NoMemoryConfig()).check(chunk_of(3), query_of(2))
+
+
+def test_a_memory_that_leaves_a_hook_open_cannot_be_made():
+    class Forgetful(Memory):
+        name = "forgetful"
+
+    with pytest.raises(TypeError, match=r"assemble.*begin.*context_frames"):
+        Forgetful()

@@ -4,13 +4,18 @@ import torch
 
 from worldloom.model.config import DiTConfig
 from worldloom.model.dit import DiT
-from worldloom.model.memory.lifecycle import FrameSequence, Memory, Plan
+from worldloom.model.memory.lifecycle import FrameSequence, Plan
+from worldloom.model.memory.none import NoMemory
+from worldloom.model.memory.none_config import NoMemoryConfig
 
 TINY = DiTConfig(dim=24, ffn_dim=40, num_heads=2, num_layers=2, freq_dim=16, in_channels=3, text_dim=10, text_len=7)
 
 
-class FullAttention(Memory):
+class FullAttention(NoMemory):
     """The default branch of every memory: all attend to all."""
+
+    def __init__(self):
+        super().__init__(NoMemoryConfig())
 
 
 def tiny_dit(config=TINY, seed=0, dtype=torch.float32):

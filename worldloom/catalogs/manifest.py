@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from worldloom.catalogs.config import Strict
 from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
-from worldloom.catalogs.shards import sync_folder
+from worldloom.catalogs.shards import sync_to_disk
 
 SCHEMA_VERSION = 1
 _NUMBERED = re.compile(r"(\d{6,})\.json\Z")
@@ -175,7 +175,7 @@ def commit(dataset: Path | str, manifest: Manifest) -> Path:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
+    sync_to_disk(target.parent)
     copy_latest(dataset)
     return target
 

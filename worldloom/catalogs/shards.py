@@ -109,7 +109,7 @@ def write_shard(path: Path | str, samples: Iterable[tuple[str, Mapping[str, byte
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        sync_to_disk(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -238,9 +238,9 @@ def read_member(file: BinaryIO, member: Member, where: Path | str) -> bytes:
     return content
 
 
-def sync_folder(folder: Path) -> None:
-    """Make names of new files in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_to_disk(place: Path) -> None:
+    """Make the content of a file, or the names of new files in a folder, survive a power cut."""
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

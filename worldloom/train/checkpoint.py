@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from worldloom.catalogs.config import digest
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.shards import sync_folder
+from worldloom.catalogs.shards import sync_to_disk
 
 FORMAT = 1
 STATE = "state.json"
@@ -69,12 +68,12 @@ def write_checkpoint(folder: Path, step: int, write: Writer, state: Mapping[str,
     values["digest"] = digest(values, length=64)
     (partial / STATE).write_text(json.dumps(values, indent=1, sort_keys=True), encoding="utf-8")
     for entry in partial.iterdir():
-        _sync(entry)
-    sync_folder(partial)
+        sync_to_disk(entry)
+    sync_to_disk(partial)
     if target.exists():  # a torn one of that name, which was passed over on resuming
         target.rename(partial.with_name(f".{target.name}.torn"))
     partial.rename(target)
-    sync_folder(folder)
+    sync_to_disk(folder)
     _clear_partial(folder)
     for old in [one for one in checkpoints(folder) if one != target][: -keep + 1 or None]:
         _remove(old)
@@ -143,11 +142,3 @@ def _clear_partial(folder: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

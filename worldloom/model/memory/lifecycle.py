@@ -9,6 +9,7 @@ L tokens, D width. A frame is a latent frame here; latent j belongs to video fra
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ class Plan:
     """What `begin` found out for one chunk; each memory has its own. It holds no noise time, so all steps share it."""
 
 
-class Memory(nn.Module):
+class Memory(nn.Module, ABC):
     """Base of all memories.
 
     Attributes:
@@ -102,6 +103,7 @@ class Memory(nn.Module):
         """State before the first chunk; empty unless a memory carries something over."""
         return {}
 
+    @abstractmethod
     def begin(self, state: State, history: Chunk | None, query: Query) -> Plan:
         """Read the past, once per chunk; inside autograd, so an encoder here learns.
 
@@ -110,8 +112,8 @@ class Memory(nn.Module):
             history: what exists; None or zero frames: nothing.
             query: what comes.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def assemble(self, plan: Plan, noisy: Tensor) -> FrameSequence:
         """Put the plan's context and the noisy target in a row.
 
@@ -119,7 +121,6 @@ class Memory(nn.Module):
             plan: from `begin`.
             noisy: (B, C, F, h, w).
         """
-        raise NotImplementedError
 
     def attend(
         self,
@@ -157,9 +158,9 @@ class Memory(nn.Module):
         """
         return state
 
+    @abstractmethod
     def context_frames(self, history: int) -> int:
         """Frames that stand before the target, given the history's length in latents."""
-        raise NotImplementedError
 
     def self_attention_flops(self, target: int, context: int) -> int | None:
         """Operations of one layer's self-attention branch on so many tokens; None: all attend to all."""
