@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from worldloom.catalogs.config import Strict
 from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
-from worldloom.catalogs.shards import sync_to_disk
+from worldloom.catalogs.storage import sync_to_disk
 
 SCHEMA_VERSION = 1
 _NUMBERED = re.compile(r"(\d{6,})\.json\Z")

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import MEMBERS
+from worldloom.catalogs.storage import sync_to_disk
 
 BLOCK = 512
 """Tar's unit: headers and padded contents are multiples of it."""
@@ -236,15 +237,6 @@ def read_member(file: BinaryIO, member: Member, where: Path | str) -> bytes:
     if len(content) != member.length:
         raise BadInput("torn_shard", f"ends inside member {member.name}", where=where)
     return content
-
-
-def sync_to_disk(place: Path) -> None:
-    """Make the content of a file, or the names of new files in a folder, survive a power cut."""
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse(header: bytes, at: int, where: Path | str) -> tuple[str, int, bytes]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from worldloom.catalogs.config import digest
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.shards import sync_to_disk
+from worldloom.catalogs.storage import sync_to_disk
 
 FORMAT = 1
 STATE = "state.json"

@@ -1,0 +1,136 @@
+"""Folders and object stores behave alike."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.object_store import object_store
+from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import FolderStore, ObjectStore, Store, is_remote, open_store
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch, object_store(patch) as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "object store"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> Store:
+    if request.param == "folder":
+        return open_store(tmp_path / "store")
+    return ObjectStore(f"{bucket}/{uuid.uuid4().hex}/deep", cache=tmp_path / "cache")
+
+
+def test_what_is_written_is_read(store: Store) -> None:
+    assert store.size("a/b.txt") is None and not store.exists("a/b.txt")
+    store.write("a/b.txt", b"hello")
+    assert store.read("a/b.txt") == b"hello" and store.size("a/b.txt") == 5
+    store.write("a/b.txt", b"other")
+    assert store.read("a/b.txt") == b"other"
+    store.write("empty", b"")
+    assert store.read("empty") == b"" and store.exists("empty")
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "expected"),
+    [(0, 3, b"hel"), (2, None, b"llo"), (3, 100, b"lo"), (1, 0, b""), (5, 2, b""), (9, None, b"")],
+)
+def test_a_stretch_of_a_file(store: Store, offset: int, length: int | None, expected: bytes) -> None:
+    store.write("x", b"hello")
+    assert store.read("x", offset, length) == expected
+
+
+def test_a_missing_file_says_so(store: Store) -> None:
+    for action in (store.read, store.local, lambda name: store.read(name, 1, 2)):
+        with pytest.raises(FileNotFoundError):
+            action("missing")
+    store.delete("missing")
+
+
+def test_of_two_who_create_a_file_one_wins(store: Store) -> None:
+    won: list[int] = []
+    gate = threading.Barrier(8)
+
+    def attempt(number: int) -> None:
+        gate.wait()
+        if store.create("manifests/000001.json", str(number).encode()):
+            won.append(number)
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert store.read("manifests/000001.json") == str(won[0]).encode()
+
+
+def test_names_below_a_folder(store: Store) -> None:
+    for name in ("a/1", "a/b/2", "c/3", "ab/4"):
+        store.write(name, b"x")
+    assert sorted(store.names()) == ["a/1", "a/b/2", "ab/4", "c/3"]
+    assert sorted(store.names("a")) == ["a/1", "a/b/2"]
+    assert list(store.names("nothing")) == []
+    store.delete("a/1")
+    assert sorted(store.names("a")) == ["a/b/2"]
+
+
+def test_a_draft_becomes_a_file_and_is_gone(store: Store, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.bin"
+    content = os.urandom(6 << 20)
+    draft.write_bytes(content)
+    store.take(draft, "clips/ab/x.mp4")
+    assert not draft.exists()
+    local = store.local("clips/ab/x.mp4")
+    assert local.read_bytes() == content and local.suffix == ".mp4"
+    store.write("clips/ab/x.mp4", b"new")
+    assert store.local("clips/ab/x.mp4").read_bytes() == b"new"
+
+
+def test_a_store_travels(store: Store) -> None:
+    store.write("x", b"1")
+    assert pickle.loads(pickle.dumps(store)).read("x") == b"1"
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../b", ".hidden", "a//b", "a/.b", "", "a\\b", "a b"])
+def test_names_lead_nowhere_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="plain relative path"):
+        FolderStore(tmp_path).write(name, b"x")
+
+
+def test_drafts_of_a_killed_writer_are_no_files(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.write("a", b"x")
+    (tmp_path / ".a.12345678.draft").write_bytes(b"half")
+    assert list(store.names()) == ["a"]
+
+
+def test_the_cache_lets_go_of_what_is_long_unused(bucket: str, tmp_path: Path) -> None:
+    store = ObjectStore(f"{bucket}/cached", cache=tmp_path, cache_mb=1)
+    for name in "abc":
+        store.write(name, os.urandom(600_000))
+    first = store.local("a")
+    os.utime(first, (1, 1))
+    second = store.local("b")
+    assert not first.exists() and second.exists()
+    store.local("c")
+    assert second.exists(), "it was asked for a moment ago"
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3://key:secret@bucket/x", "s3://bucket/x?token=1", "gs://bucket"])
+def test_other_addresses_are_refused_without_their_secrets(address: str) -> None:
+    with pytest.raises(UsageError) as error:
+        open_store(address)
+    assert "secret" not in str(error.value) and "token" not in str(error.value)
+
+
+def test_an_address_is_no_folder() -> None:
+    assert is_remote("s3://bucket/x") and not is_remote("runs/x")
