@@ -51,12 +51,11 @@ def pack_shard(payload: Mapping[str, Any]) -> dict[str, Any]:
         "split": payload["split"],
         "samples": info.samples,
     }
-    return {"facts": facts, "payload": pack_parcel({FRAGMENT: write_fragment(rows)})}
+    return {"facts": facts, "payload": pack_parcel({FRAGMENT: fragment_of(catalog_table(rows))})}
 
 
-def write_fragment(rows: list[dict[str, Any]]) -> bytes:
+def fragment_of(table: pa.Table) -> bytes:
     """Rows of the catalog as an Arrow stream; equal rows give equal bytes."""
-    table = catalog_table(rows)
     stream = io.BytesIO()
     with pa.ipc.new_stream(stream, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
