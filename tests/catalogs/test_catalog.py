@@ -11,7 +11,15 @@ import pyarrow as pa
 import pytest
 
 from tests.catalogs.example_clip import example_clip
-from worldloom.catalogs.catalog import catalog_row, catalog_table, matching, read_catalog, write_catalog
+from worldloom.catalogs import catalog as catalog_module
+from worldloom.catalogs.catalog import (
+    catalog_row,
+    catalog_table,
+    matching,
+    read_catalog,
+    write_catalog,
+    write_catalog_of,
+)
 from worldloom.catalogs.clip import Annotation
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.shards import Entry, Span
@@ -139,3 +147,34 @@ def test_a_damaged_catalog_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), path)
     with pytest.raises(BadInput, match="no column key"):
         read_catalog(path)
+
+
+def test_the_same_rows_give_the_same_bytes_in_whatever_fragments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some have figures, and operations, that others do not have; row groups are small here."""
+    rows = []
+    for number in range(60):
+        row = {**ROWS[number % len(ROWS)], "key": f"{number * 7 % 60:026d}"}
+        row["quality"] = {"status": "ok", f"figure{number % 3}": float(number)}
+        if number % 4 == 0:
+            row["mine"] = {"status": "ok", "confidence": 0.5}
+        rows.append(row)
+    monkeypatch.setattr(catalog_module, "ROW_GROUP", 7)
+    one = write_catalog(tmp_path, rows)
+    for count in (2, 5, 60):
+        fragments = [catalog_table(rows[start::count]) for start in range(count)]
+        assert write_catalog_of(tmp_path, fragments) == one
+    table = read_catalog(tmp_path / one.path)
+    assert table.to_pylist() == catalog_table(rows).to_pylist()
+    assert table.schema.equals(catalog_table(rows).schema)
+    assert (
+        matching(table, "quality.figure1 > 30 and mine.confidence > 0").tolist()
+        == matching(catalog_table(rows), "quality.figure1 > 30 and mine.confidence > 0").tolist()
+    )
+
+
+def test_a_key_in_two_fragments_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="twice"):
+        write_catalog_of(tmp_path, [catalog_table(ROWS), catalog_table(ROWS[:1])])
+    assert not list(tmp_path.iterdir())
