@@ -230,7 +230,7 @@ class Engine:
             return bounds.min, max(bounds.min, bounds.max or room)
         asked = bounds.max or (room if stage.gpus else self.execution.worker_count)
         most = max(1, bounds.min, min(asked, room))
-        return (most if self._ours else bounds.min), most
+        return most, most
 
     def _stretch(
         self, stage: Stage, blocks: Sequence[Sequence[tuple[int, str]]], least: int, most: int
@@ -326,7 +326,7 @@ def _ask_nodes(nodes: Sequence[tuple[str, str]], out: str | None) -> list[NodeRe
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    name, token = f".seen-{secrets.token_hex(8)}", secrets.token_bytes(16)
+    name, token = f"tmp/seen-{secrets.token_hex(8)}", secrets.token_bytes(16)
     if out is not None:
         open_store(out).write(name, token)
     try:
