@@ -99,7 +99,7 @@ class _Run:
         self.job, self.ledger, self.limit, self.only, self.dry = job, ledger, limit, only, dry
         self.layout = Layout(job.out)
         self.operations = plan_operations(job)
-        self.engine = Engine(job.execution)
+        self.engine = Engine(job.execution, job.out)
         self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), retry=retry or "", dry=dry)
         self.tables: list[Tally] = []
         self.notes: list[str] = []
@@ -192,6 +192,7 @@ class _Run:
             self.notes.append(f"--retry {self.work.retry}: no row has this reason; {there}")
 
     def _end(self) -> RunSummary:
+        self.notes += self.engine.notes
         if self.work.failures:
             self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out}/quarantine")
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
