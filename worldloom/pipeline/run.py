@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import open_store
 from worldloom.pipeline.check import check_job
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import Due, RunSummary, Tally, exit_code_for
@@ -23,6 +24,7 @@ from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
 from worldloom.pipeline.passes.work import Work
 from worldloom.pipeline.progress import Progress, Silent
 from worldloom.pipeline.settings import Job
+from worldloom.pipeline.standing import Standing
 from worldloom.pipeline.workspace import ITEMS, STATE, Layout, write_json
 
 if TYPE_CHECKING:
@@ -72,7 +74,14 @@ def run_job(
         run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False)
         if lock.note:
             run.notes.append(lock.note)
-        return run.go()
+        work, store = run.work, open_store(job.out)
+        with Standing(store, work.progress, job.execution.worker_count, work.due) as standing:
+            work.progress, work.hear = standing, standing.hear
+            try:
+                return run.go()
+            except KeyboardInterrupt:
+                rows = sum(work.ran.values())
+                raise KeyboardInterrupt(f"{rows} rows done in this run, the same command resumes") from None
 
 
 class _Run:

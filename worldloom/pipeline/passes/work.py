@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ class Work:
         ran: rows that ran, by pass or operation.
         failures: of these, how many failed.
         due: rows that would run, and rows that are done, by pass or operation.
+        hear: told of every row that ends.
     """
 
     job: Job
@@ -41,6 +43,7 @@ class Work:
     ran: dict[str, int] = field(default_factory=dict)
     failures: int = 0
     due: dict[str, tuple[int, int]] = field(default_factory=dict)
+    hear: Callable[[Entry], None] | None = None
 
     def is_due(self, entry: Entry | None) -> bool:
         """Whether a row has to run: it never did, or a person wants it tried again."""
@@ -54,6 +57,8 @@ class Work:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
         self.ledger.append(entry)
         self.count(entry.operation)
+        if self.hear is not None:
+            self.hear(entry)
         if entry.status != "failed":
             return
         self.failures += 1
