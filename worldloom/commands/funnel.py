@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +37,7 @@ def print_summary(summary: RunSummary) -> None:
 
 
 def print_tables(tables: tuple[Tally, ...]) -> None:
-    """A line per pass and per operation; in = ok + absent + dropped + failed."""
+    """A line per pass and per operation (in = ok + absent + dropped + failed), then the reasons; within 80 columns."""
     console.table(
         ["pass", "in", "ok", "absent", "dropped", "failed", "out"],
         [
@@ -46,14 +45,22 @@ def print_tables(tables: tuple[Tally, ...]) -> None:
                 f"  {tally.name}" if tally.part_of else tally.name,
                 tally.inputs,
                 tally.ok,
-                reasons(tally.absent),
-                reasons(tally.dropped),
-                reasons(tally.failed),
+                *(sum(counts.values()) or "" for counts in (tally.absent, tally.dropped, tally.failed)),
                 "" if tally.part_of else tally.out,
             ]
             for tally in tables
         ],
     )
+    why = [
+        [tally.name, ended, reason or "unnamed", count]
+        for tally in tables
+        # A clip that failed is counted again in the line of the operation that failed it, with the reason.
+        if not (tally.name == "annotate" and not tally.part_of)
+        for ended in ("absent", "dropped", "failed")
+        for reason, count in sorted(getattr(tally, ended).items(), key=lambda one: (-one[1], one[0]))
+    ]
+    if why:
+        console.table(["pass", "ended", "reason", "rows"], why)
 
 
 def print_plan(summary: RunSummary) -> None:
@@ -73,14 +80,6 @@ def print_plan(summary: RunSummary) -> None:
     )
     for note in summary.notes:
         console.say(note)
-
-
-def reasons(counts: Mapping[str, int]) -> str:
-    """`5: no_parallax 3, static 2`; empty where there are none."""
-    if not counts:
-        return ""
-    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    return f"{sum(counts.values())}: " + ", ".join(f"{reason or 'unnamed'} {count}" for reason, count in ordered)
 
 
 def here(path: Path) -> Path:
