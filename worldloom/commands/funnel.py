@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldloom import console
+from worldloom.catalogs.storage import is_remote
 
 if TYPE_CHECKING:
     from worldloom.pipeline.funnel import RunSummary, Tally
@@ -82,9 +83,9 @@ def print_plan(summary: RunSummary) -> None:
         console.say(note)
 
 
-def here(path: Path) -> Path:
+def here(path: Path | str) -> Path | str:
     """`path` as a person in the working directory would type it."""
     try:
-        return path.absolute().relative_to(Path.cwd())
+        return Path(path).absolute().relative_to(Path.cwd()) if not is_remote(path) else path
     except ValueError:
         return path

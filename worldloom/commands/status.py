@@ -121,6 +121,8 @@ def _say_how_it_ended(found: Snapshot, out: Path) -> None:
 
 def print_lost(space: Workspace, every: bool) -> None:
     """Why rows were lost: an example per reason, or every row; failed ones with the command that tries one alone."""
+    from worldloom.commands.funnel import here
+
     groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     for row in space.problems():
         groups[row.operation, row.status, row.reason].append(row)
@@ -128,24 +130,20 @@ def print_lost(space: Workspace, every: bool) -> None:
         console.say(f"{operation}: {len(rows)} {ended}, {reason or 'unnamed'}")
         for row in rows if every else rows[:1]:
             console.say(f"  {row.item.split(':', 2)[-1]}: {row.error or 'nothing was said'}")
-            file = quarantine_file(space.out, row)
-            if file.is_file():
-                from worldloom.commands.funnel import here
-
-                console.say(f"  alone: worldloom annotate {here(file)}")
+            file = quarantine_name(row)
+            if space.layout.store.exists(file):
+                console.say(f"  alone: worldloom annotate {here(space.out)}/{file}")
     if any(len(rows) > 1 for rows in groups.values()) and not every:
-        from worldloom.commands.funnel import here
-
         console.say(f"every lost row: worldloom status {here(space.out)} --all")
     failed = sorted({reason for (_, ended, reason) in groups if ended == "failed"})
     if failed:
         console.say(f"try them again: --retry {' --retry '.join(failed)}, or --retry failed for all")
 
 
-def quarantine_file(out: Path, row: Entry) -> Path:
-    """Where the file of a failed row lies, if there is one."""
+def quarantine_name(row: Entry) -> str:
+    """File that says all about a failed row, in the working folder."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", row.item)[-100:]
-    return Path(out) / "quarantine" / row.operation / f"{name}.json"
+    return f"quarantine/{row.operation}/{name}.json"
 
 
 def _as_json(found: Snapshot | None, space: Workspace | None) -> dict[str, Any]:
