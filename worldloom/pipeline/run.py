@@ -18,6 +18,7 @@ from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows, write_table
 from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
+from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
 from worldloom.pipeline.passes.compose import compose, empty_split
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage
@@ -171,6 +172,8 @@ class _Run:
         return [known[item.id, "ingest"] for item in items if (item.id, "ingest") in known]
 
     def _annotate(self, clips: Sequence[KnownClip]) -> None:
+        if not self.dry:
+            self.notes += sync_overrides(self.ledger, self.layout, self.operations)
         if self._wants("annotate"):
             annotate(self.work, clips, self.operations)
         else:
