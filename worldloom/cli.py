@@ -21,6 +21,7 @@ import typer
 from worldloom import __version__, console
 from worldloom.catalogs.errors import WorldloomError
 from worldloom.commands.annotate import annotate
+from worldloom.commands.clean import clean
 from worldloom.commands.demo import demo
 from worldloom.commands.doctor import doctor
 from worldloom.commands.generate import generate
@@ -121,7 +122,7 @@ def _explain(text: str, *, expected: bool) -> None:
         console.hint("this is a fault of worldloom; the same command with --debug shows where it happened")
 
 
-for _verb in (demo, doctor, run, status, inspect, annotate, scorecard, verify, train, generate):
+for _verb in (demo, doctor, run, status, clean, inspect, annotate, scorecard, verify, train, generate):
     app.command(_verb.__name__)(guarded(_verb))
 
 

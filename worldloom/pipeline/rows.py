@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from worldloom.catalogs.storage import Store
 
 if TYPE_CHECKING:
     import duckdb
 
+MEMORY_LIMIT = "1GB"
+"""Of one question; beyond it DuckDB spills to the machine's temporary folder (default ours)."""
 _LATEST = (
-    "CREATE VIEW latest AS SELECT * FROM known QUALIFY row_number() OVER "
-    "(PARTITION BY item, operation, recipe, source ORDER BY sequence DESC) = 1"
+    "CREATE VIEW latest AS SELECT * FROM known SEMI JOIN "
+    "(SELECT max(sequence) AS sequence FROM known GROUP BY item, operation, recipe, source) USING (sequence)"
 )
 _CLIPS = (
     "CREATE VIEW clips AS SELECT item, recipe, source, clip.key AS key, clip.bytes AS bytes, "
@@ -39,15 +46,26 @@ def ledger_rows(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     from worldloom.pipeline.ledger import SCHEMA
 
     names = sorted(name for name in store.names("ledger") if name.endswith(".parquet"))
-    with duckdb.connect(config={"threads": 1}) as connection:
+    settings: dict[str, Any] = {"threads": 2, "memory_limit": MEMORY_LIMIT, "temp_directory": spill_folder()}
+    with duckdb.connect(config=settings) as connection:
         if names:
-            files = connection.read_parquet([str(store.local(name)) for name in names])
+            files = connection.read_parquet([_plain(str(store.local(name))) for name in names])
             files.create_view("known")
         else:
             connection.register("known", SCHEMA.empty_table())
         connection.execute(_LATEST)
         connection.execute(_CLIPS)
         yield connection
+
+
+def spill_folder() -> str:
+    """Where DuckDB puts what does not fit in memory; made by it, and gone with the connection."""
+    return str(Path(tempfile.gettempdir(), f"worldloom-rows-{os.getpid()}-{uuid.uuid4().hex[:8]}"))
+
+
+def _plain(path: str) -> str:
+    """A path in which nothing is a pattern to DuckDB."""
+    return re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", path)
 
 
 def lost_reasons(store: Store) -> dict[tuple[str, str], int]:

@@ -10,6 +10,7 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.storage import absolute
 from worldloom.pipeline.check import check_job
+from worldloom.pipeline.clean import PUT_AWAY
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import Due, RunSummary, Tally, exit_code_for
 from worldloom.pipeline.job import job_yaml
@@ -199,6 +200,9 @@ class _Run:
     def _end(self) -> RunSummary:
         if self.work.failures:
             self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out}/quarantine")
+            if self.layout.store.exists(PUT_AWAY):
+                back = f"worldloom clean {self.layout.out} --bring-back"
+                self.notes.append(f"clips were put away by `clean --clips`; bring them back ({back}) and retry")
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
         if self.packed.problem:
             exit_code = 1

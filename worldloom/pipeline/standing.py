@@ -236,7 +236,7 @@ class Standing:
                 self._counters[name] = _Counter(name, stage, kept, due)
             for name in (stage, *names):
                 self._counters[name].begin(now)
-            self._changed = True
+        self._write_if_possible()
 
     def advance(self, stage: str, count: int = 1, note: str = "") -> None:
         """`count` more rows of a pass are finished."""
@@ -254,7 +254,7 @@ class Standing:
             for counter in self._counters.values():
                 if stage in (counter.line.name, counter.line.part_of):
                     counter.finish(now)
-            self._changed = True
+        self._write_if_possible()
 
     def hear(self, entry: Entry) -> None:
         """A row has ended."""
