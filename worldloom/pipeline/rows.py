@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.storage import Store
 
 if TYPE_CHECKING:
@@ -77,3 +80,29 @@ def lost_reasons(store: Store) -> dict[tuple[str, str], int]:
             "WHERE status = 'failed' OR (status = 'dropped' AND operation = 'ingest') GROUP BY ALL ORDER BY ALL"
         ).fetchall()
     return {(status, reason): count for status, reason, count in found}
+
+
+def explain_retry(store: Store, reasons: Collection[str]) -> list[str]:
+    """Notes on reasons to retry that no row has, told before the work begins.
+
+    Args:
+        store: of the working folder.
+        reasons: as given by `--retry`.
+
+    Raises:
+        UsageError: a reason that no row has, but that is spelt nearly like one that some have.
+    """
+    if not reasons:
+        return []
+    counts: Counter[str] = Counter()
+    for (_, reason), count in lost_reasons(store).items():
+        counts[reason] += count
+    there = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+    notes = []
+    for reason in sorted(set(reasons) - set(counts)):
+        close = difflib.get_close_matches(reason, list(counts), n=1, cutoff=0.7)
+        if close:
+            raise UsageError(f"--retry {reason}: no row has this reason; did you mean '{close[0]}'? Lost rows: {there}")
+        found = f"lost rows: {there}" if there else "nothing failed or was dropped"
+        notes.append(f"--retry {reason}: no row has this reason ({found})")
+    return notes

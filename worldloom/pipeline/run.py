@@ -24,8 +24,9 @@ from worldloom.pipeline.passes.annotate import annotate, annotate_stages
 from worldloom.pipeline.passes.compose import compose, empty_split
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
-from worldloom.pipeline.passes.work import Work
+from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
 from worldloom.pipeline.progress import Progress, Silent
+from worldloom.pipeline.rows import explain_retry
 from worldloom.pipeline.settings import Job
 from worldloom.pipeline.standing import Standing
 from worldloom.pipeline.workspace import ITEMS, STATE
@@ -41,11 +42,13 @@ def run_job(
     *,
     limit: int | None = None,
     only: str | None = None,
-    retry: str | None = None,
+    retry: str | Sequence[str] | None = None,
     workers: int | None = None,
     address: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
+    engine: Engine | None = None,
+    items: Sequence[SourceItem] | None = None,
 ) -> RunSummary:
     """Run a job, or what is left of it.
 
@@ -53,11 +56,13 @@ def run_job(
         job: from `load_job` or `job_for_folder`.
         limit: at most this many source items, the first ones.
         only: one pass: `ingest`, `annotate`, `compose` or `pack`; earlier ones are taken as they are in the ledger.
-        retry: reason whose failed or dropped rows are tried again; `failed` for every failed row.
+        retry: reasons whose failed or dropped rows are tried again; `failed` or `all` for every failed row.
         workers: overrides `execution.workers`.
         address: overrides `execution.address`.
         dry_run: say what would run; nothing is written.
         progress: told how far it is.
+        engine: runs the passes; Ray where not given.
+        items: source items to work on, instead of all that the job's sources list.
 
     Returns:
         The table, and what ran.
@@ -74,7 +79,7 @@ def run_job(
     if dry_run:
         return _Run(job, Ledger(job.out), progress, limit=limit, only=only, retry=retry, dry=True).go()
     with Lock(job.out) as lock, Ledger(job.out, writable=True) as ledger:
-        run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False)
+        run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False, engine=engine, items=items)
         if lock.note:
             run.notes.append(lock.note)
         work = run.work
@@ -96,20 +101,25 @@ class _Run:
         *,
         limit: int | None,
         only: str | None,
-        retry: str | None,
+        retry: str | Sequence[str] | None,
         dry: bool,
+        engine: Engine | None = None,
+        items: Sequence[SourceItem] | None = None,
     ) -> None:
         self.job, self.ledger, self.limit, self.only, self.dry = job, ledger, limit, only, dry
         self.layout = Layout(job.out)
         self.operations = plan_operations(job)
-        self.engine = Engine(job.execution)
-        self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), retry=retry or "", dry=dry)
+        self.engine = engine or Engine(job.execution)
+        self.given_items = items
+        self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), dry=dry)
+        self.work.retry = frozenset([retry] if isinstance(retry, str) else retry or ())
         self.tables: list[Tally] = []
         self.notes: list[str] = []
         self.packed = Packed()
 
     def go(self) -> RunSummary:
         items = self._items()
+        self.notes += explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         if not self.dry:
             self._prepare(items)
         self.engine.stages = [
@@ -127,13 +137,14 @@ class _Run:
             unknown = self.dry and any(due for due, _ in self.work.due.values())
             if self._wants("compose", "pack") and not unknown:
                 self._compose_and_pack(clips)
-        self._note_retry()
         return self._end()
 
     def _wants(self, *names: str) -> bool:
         return self.only is None or self.only in names
 
     def _items(self) -> list[SourceItem]:
+        if self.given_items is not None:
+            return list(self.given_items)
         items = [item for source in self.job.sources for item in source.items()]
         known: set[str] = set()
         for item in items:
@@ -190,12 +201,6 @@ class _Run:
             self.notes += self.packed.notes
             if not self.dry:
                 self.tables.append(self.packed.tally)
-
-    def _note_retry(self) -> None:
-        if self.work.retry and not self.work.ran and not self.dry:
-            reasons = {reason for tally in self.tables for reason in (*tally.failed, *tally.dropped)}
-            there = f"there are {', '.join(sorted(reasons))}" if reasons else "nothing failed or was dropped"
-            self.notes.append(f"--retry {self.work.retry}: no row has this reason; {there}")
 
     def _end(self) -> RunSummary:
         if self.work.failures:

@@ -14,6 +14,9 @@ from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
 from worldloom.pipeline.settings import Job
 
+EVERY_FAILURE = ("failed", "all")
+"""What `--retry` takes beside reasons."""
+
 
 @dataclass
 class Work:
@@ -25,7 +28,7 @@ class Work:
         ledger: what is done.
         engine: what runs the rest.
         progress: who wants to know.
-        retry: reason whose rows are tried again; empty for none.
+        retry: reasons whose rows are tried again; `failed` and `all` for every row that failed.
         dry: count what is due, and run nothing.
         ran: rows that ran, by pass or operation.
         failures: of these, how many failed.
@@ -38,7 +41,7 @@ class Work:
     ledger: Ledger
     engine: Engine
     progress: Progress
-    retry: str = ""
+    retry: frozenset[str] = frozenset()
     dry: bool = False
     ran: dict[str, int] = field(default_factory=dict)
     failures: int = 0
@@ -51,7 +54,7 @@ class Work:
             return True
         if not self.retry or entry.status not in ("failed", "dropped"):
             return False
-        return self.retry == entry.reason or (entry.status == "failed" and self.retry in ("failed", "all"))
+        return entry.reason in self.retry or (entry.status == "failed" and not self.retry.isdisjoint(EVERY_FAILURE))
 
     def record(self, entry: Entry, trace: str = "") -> None:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
