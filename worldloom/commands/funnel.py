@@ -79,7 +79,8 @@ def print_plan(summary: RunSummary, estimate: Estimate, job: str, nodes: int) ->
     )
     if estimate.unknown:
         names = ", ".join(estimate.unknown)
-        console.say(f"not known yet: what {names} cost; run a few sources for real, in a temporary folder, to know:")
+        console.say(f"not known yet: what these cost: {names}")
+        console.say("this runs a few sources for real, in a temporary folder, to find out:")
         console.following(f"worldloom run {job} --dry-run --sample {min(8, estimate.items)}")
     if estimate.observed:
         _print_sizes(estimate, nodes)
@@ -91,8 +92,7 @@ def print_plan(summary: RunSummary, estimate: Estimate, job: str, nodes: int) ->
 
 def _print_sizes(estimate: Estimate, nodes: int) -> None:
     console.say(f"estimated from {estimate.observed} of {estimate.items} sources; +- is twice the standard error")
-    hours = estimate.clip_seconds.times(1 / 3600)
-    console.say(f"clips: {_count(estimate.clips)}, {hours.value:.3g} h of video")
+    console.say(f"clips: {_count(estimate.clips)}, {console.duration(estimate.clip_seconds.value)} of video")
     console.say(f"storage: clips {_bytes(estimate.clip_bytes)}, answers {_bytes(estimate.answer_bytes)}")
     console.say(f"dataset: {_bytes(estimate.shard_bytes)} in about {estimate.shards} shards, before compose drops any")
     total = estimate.total_core_seconds

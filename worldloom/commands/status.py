@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from worldloom.pipeline.workspace import Workspace
 
 WATCH_S = 2.0
+SAID = 240
+"""Characters of an error that are shown as an example."""
 BAR = 6
 """Characters of a bar; the table stays within 80 columns."""
 
@@ -129,7 +131,7 @@ def print_lost(space: Workspace, every: bool) -> None:
     for (operation, ended, reason), rows in sorted(groups.items(), key=lambda group: (group[0], -len(group[1]))):
         console.say(f"{operation}: {len(rows)} {ended}, {reason or 'unnamed'}")
         for row in rows if every else rows[:1]:
-            console.say(f"  {row.item.split(':', 2)[-1]}: {row.error or 'nothing was said'}")
+            console.say(f"  {_said(row, whole=every)}")
             file = quarantine_name(row)
             if space.layout.store.exists(file):
                 console.say(f"  alone: worldloom annotate {here(space.out)}/{file}")
@@ -138,6 +140,16 @@ def print_lost(space: Workspace, every: bool) -> None:
     failed = sorted({reason for (_, ended, reason) in groups if ended == "failed"})
     if failed:
         console.say(f"try them again: --retry {' --retry '.join(failed)}, or --retry failed for all")
+
+
+def _said(row: Entry, *, whole: bool) -> str:
+    """Item and error; what a dying process said last can be a page long, and is in the file of the row as well."""
+    item = row.item.split(":", 2)[-1]
+    error = row.error.removeprefix(f"{item}: ") or "nothing was said"
+    lines = error.splitlines()
+    if not whole and (len(lines) > 1 or len(error) > SAID):
+        error = lines[0][:SAID] + " ..."
+    return f"{item}: {error}"
 
 
 def quarantine_name(row: Entry) -> str:

@@ -162,6 +162,10 @@ def _left(
             shares[name] = row.due / (row.due + row.done)
         else:  # how many clips there will be is not known: what has an answer is done
             shares[name] = 1 - sum(one.size for one in seen.values() if name in one.figures) / total
+    packing = plan.get("pack")
+    shares["pack"] = 1.0
+    if packing is not None and packing.due is not None and packing.due + packing.done:
+        shares["pack"] = packing.due / (packing.due + packing.done)
     return shares
 
 
@@ -178,7 +182,7 @@ def _estimate(
         # An item without a clip has nothing to annotate: it counts as one that took no time.
         if any(name in one.figures for one in seen):
             core_seconds[name] = ratio_estimate(seen, name, total).times(share)
-    unknown = [name for name in left if name not in core_seconds]
+    unknown = [name for name in left if name not in core_seconds and name != "pack"]
     nothing = Figure(0.0, 0.0)
     told = {
         name: ratio_estimate(seen, name, total) if seen else nothing
@@ -187,7 +191,7 @@ def _estimate(
     sample_bytes = told[CLIP_BYTES] + told[ANSWER_BYTES] + told[CLIPS].times(SAMPLE_BYTES)
     shard_bytes = sample_bytes.times(derived_share(job.compose))
     if seen:
-        core_seconds["pack"] = shard_bytes.times(1 / pack_rate)
+        core_seconds["pack"] = shard_bytes.times(left["pack"] / pack_rate)
     return Estimate(
         observed=len(seen),
         items=len(sizes),
