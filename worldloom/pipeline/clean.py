@@ -20,7 +20,7 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.manifest import Manifest, numbers, read_manifest
 from worldloom.catalogs.storage import FolderStore
 from worldloom.pipeline.layout import TMP, Layout
-from worldloom.pipeline.overrides import HUMAN
+from worldloom.pipeline.ledger import HUMAN
 from worldloom.pipeline.rows import ledger_rows
 from worldloom.pipeline.workspace import STATE
 

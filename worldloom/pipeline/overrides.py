@@ -23,7 +23,7 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.catalogs.storage import Store, open_store
 from worldloom.pipeline.answers import BLOBS, attach, encode_annotation, encode_value, facts_of
-from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows
+from worldloom.pipeline.ledger import HUMAN, Entry, Ledger, wanted_rows
 from worldloom.pipeline.parcel import pack_parcel
 from worldloom.pipeline.rows import ledger_rows
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from worldloom.pipeline.operations import Operation
 
 OVERRIDES = "overrides.parquet"
-HUMAN = "human"
-"""Recipe and method of what a person has said."""
 VERSION = "1"
 WITHDRAWN = "withdrawn"
 APPLIED = "overrides.applied.json"

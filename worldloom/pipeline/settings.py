@@ -107,11 +107,17 @@ class Pack(Strict):
 
     Attributes:
         target_mb: size of a shard, in 10^6 bytes; the last of a bucket is smaller.
-        bucket_by: clips of one shard agree in these.
+        max_samples: of a shard; as many as fit where not given.
+        bucket_by: clips of one shard agree in these: `resolution`, `frames` (their exact number), or `length` (frames
+            1 to 16, 17 to 32, 33 to 64, and so on).
+        append: leave the shards of the dataset as they are, and put only new samples into new ones. Otherwise the
+            plan is a function of the contents alone, so that any two runs make the same shards.
     """
 
     target_mb: float = Field(default=512, gt=0)
-    bucket_by: tuple[Literal["resolution", "frames"], ...] = ("resolution",)
+    max_samples: int | None = Field(default=None, ge=1)
+    bucket_by: tuple[Literal["resolution", "frames", "length"], ...] = ("resolution",)
+    append: bool = False
 
 
 class Execution(Strict):

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from worldloom.pipeline.engine import Engine
+from worldloom.pipeline.known import is_among
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
@@ -48,13 +52,18 @@ class Work:
     due: dict[str, tuple[int, int]] = field(default_factory=dict)
     hear: Callable[[Entry], None] | None = None
 
-    def is_due(self, entry: Entry | None) -> bool:
-        """Whether a row has to run: it never did, or a person wants it tried again."""
-        if entry is None:
-            return True
-        if not self.retry or entry.status not in ("failed", "dropped"):
-            return False
-        return entry.reason in self.retry or (entry.status == "failed" and not self.retry.isdisjoint(EVERY_FAILURE))
+    def to_retry(self, answers: pa.Table) -> np.ndarray:
+        """Which rows a person wants tried again.
+
+        Args:
+            answers: columns status and reason.
+        """
+        failed = is_among(answers["status"], {"failed"})
+        if not self.retry:
+            return np.zeros(len(failed), bool)
+        lost = failed | is_among(answers["status"], {"dropped"})
+        named = lost & is_among(answers["reason"], self.retry)
+        return named if self.retry.isdisjoint(EVERY_FAILURE) else named | failed
 
     def record(self, entry: Entry, trace: str = "") -> None:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
