@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,9 @@ from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
 from worldloom.pipeline.settings import Job
 
+EVERY_FAILURE = ("failed", "all")
+"""What `--retry` takes beside reasons."""
+
 
 @dataclass
 class Work:
@@ -28,11 +32,12 @@ class Work:
         ledger: what is done.
         engine: what runs the rest.
         progress: who wants to know.
-        retry: reason whose rows are tried again; empty for none.
+        retry: reasons whose rows are tried again; `failed` and `all` for every row that failed.
         dry: count what is due, and run nothing.
         ran: rows that ran, by pass or operation.
         failures: of these, how many failed.
         due: rows that would run, and rows that are done, by pass or operation.
+        hear: told of every row that ends.
     """
 
     job: Job
@@ -40,11 +45,12 @@ class Work:
     ledger: Ledger
     engine: Engine
     progress: Progress
-    retry: str = ""
+    retry: frozenset[str] = frozenset()
     dry: bool = False
     ran: dict[str, int] = field(default_factory=dict)
     failures: int = 0
     due: dict[str, tuple[int, int]] = field(default_factory=dict)
+    hear: Callable[[Entry], None] | None = None
 
     def to_retry(self, answers: pa.Table) -> np.ndarray:
         """Which rows a person wants tried again.
@@ -56,13 +62,15 @@ class Work:
         if not self.retry:
             return np.zeros(len(failed), bool)
         lost = failed | is_among(answers["status"], {"dropped"})
-        named = lost & is_among(answers["reason"], {self.retry})
-        return named | failed if self.retry in ("failed", "all") else named
+        named = lost & is_among(answers["reason"], self.retry)
+        return named if self.retry.isdisjoint(EVERY_FAILURE) else named | failed
 
     def record(self, entry: Entry, trace: str = "") -> None:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
         self.ledger.append(entry)
         self.count(entry.operation)
+        if self.hear is not None:
+            self.hear(entry)
         if entry.status != "failed":
             return
         self.failures += 1
