@@ -8,21 +8,13 @@ import pickle
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.object_store import object_store
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.storage import FolderStore, ObjectStore, Store, is_remote, open_store
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch, object_store(patch) as address:
-        yield address
 
 
 @pytest.fixture(params=["folder", "object store"])
