@@ -28,7 +28,8 @@ _MAX_OCTAL_SIZE = 8**11
 _MAX_NAME = 100
 _MAX_EXTENDED_HEADER_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 20
-_END = bytes(2 * BLOCK)
+END_MARK = bytes(2 * BLOCK)
+"""What a tar ends with."""
 
 
 class Span(NamedTuple):
@@ -112,7 +113,7 @@ def write_shard(
         with temporary.open("wb", buffering=_BUFFER_BYTES) as file:
             writer = _Writer(file)
             entries = [writer.add(key, members) for key, members in samples]
-            writer.write(_END)
+            writer.write(END_MARK)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
