@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from worldloom.catalogs.storage import open_store
 from worldloom.pipeline import ledger as ledger_module
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload, wanted_rows
 
@@ -25,7 +26,7 @@ def test_what_was_written_is_found_again(tmp_path: Path) -> None:
     assert set(found) == {("a", "pose"), ("b", "pose")}
     a, b = found["a", "pose"], found["b", "pose"]
     assert a.facts == {"pose": {"scale": "metric"}}
-    assert read_payload(tmp_path, a.part, a.row) == b"result of a"
+    assert read_payload(open_store(tmp_path), a.part, a.row) == b"result of a"
     assert (b.status, b.reason, b.error, b.attempts, b.part) == ("failed", "timeout", "took too long", 2, "")
     assert a.host and a.at > 0
 
@@ -59,7 +60,7 @@ def test_payloads_are_read_one_by_one(tmp_path: Path) -> None:
     found = Ledger(tmp_path).entries(wanted(*(f"{number:02d}" for number in range(50))))  # type: ignore[arg-type]
     for number in range(50):
         one = found[f"{number:02d}", "pose"]
-        assert read_payload(tmp_path, one.part, one.row) == b"x" * number + b"!"
+        assert read_payload(open_store(tmp_path), one.part, one.row) == b"x" * number + b"!"
     with pq.ParquetFile(tmp_path / one.part) as part:
         assert part.num_row_groups > 1
 

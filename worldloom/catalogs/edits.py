@@ -93,7 +93,10 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
             manifest, committed = commit(dataset, manifest), True
     if not dry:
         write_card(dataset)
-    purged = _purge(store, manifest, [*old, *new], dry=dry) if purge else ()
+    in_use = {entry.path for entry in (*manifest.shards, manifest.catalog)}
+    if dry and keys:
+        in_use -= {*held, manifest.catalog.path}
+    purged = _purge(store, [*old, *new], in_use, dry=dry) if purge else ()
     return Removal(tuple(keys), held, manifest.number, committed, purged)
 
 
@@ -157,7 +160,9 @@ def rollback(dataset: Path | str, number: int | None = None) -> Manifest:
         raise BadInput(error.reason, message, where=error.where) from None
     back = taken_down(read_catalog(store.local(older.catalog.path)), removed_list(now))
     if back:
-        some = ", ".join(back[:_MOST_NAMED]) + (f" and {len(back) - _MOST_NAMED} more" if len(back) > _MOST_NAMED else "")
+        some = ", ".join(back[:_MOST_NAMED]) + (
+            f" and {len(back) - _MOST_NAMED} more" if len(back) > _MOST_NAMED else ""
+        )
         raise UsageError(
             f"{dataset}: manifest {number} holds {len(back)} clips that were taken down since ({some}), and a takedown "
             "stays; run the job again to build the older state without them"
@@ -174,9 +179,8 @@ def _places(table: pa.Table) -> list[tuple[str, str]]:
     return list(zip(table.column("key").to_pylist(), table.column("shard").to_pylist(), strict=True))
 
 
-def _purge(store: Store, now: Manifest, removed: Sequence[dict[str, str]], *, dry: bool) -> tuple[str, ...]:
-    """Delete what holds clips that were taken down and is no part of the dataset; catalogs last, they say what holds."""
-    in_use = {entry.path for entry in (*now.shards, now.catalog)} if not dry else {now.catalog.path}
+def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[str], *, dry: bool) -> tuple[str, ...]:
+    """Delete what holds clips that were taken down and is not in use; catalogs last, for they say what holds them."""
     shards: set[str] = set()
     catalogs: set[str] = set()
     for number in numbers(store.place):
@@ -184,13 +188,10 @@ def _purge(store: Store, now: Manifest, removed: Sequence[dict[str, str]], *, dr
         if not store.exists(older.catalog.path):  # purged before
             continue
         table = read_catalog(store.local(older.catalog.path))
-        gone = set(taken_down(table, removed))
-        if gone:
+        if gone := set(taken_down(table, removed)):
             catalogs.add(older.catalog.path)
             shards |= {path for key, path in _places(table) if key in gone}
-    doomed = (*sorted(shards - in_use), *sorted(catalogs - (in_use if not dry else set())))
-    doomed = tuple(name for name in doomed if store.exists(name))
-    if not dry:
-        for name in doomed:
-            store.delete(name)
-    return doomed
+    doomed = [name for name in (*sorted(shards), *sorted(catalogs)) if name not in in_use and store.exists(name)]
+    for name in () if dry else doomed:
+        store.delete(name)
+    return tuple(doomed)

@@ -183,9 +183,7 @@ def _check_draft(draft: Path, kept: Sequence[Mapping[str, Any]], moved: Mapping[
         for one in row["members"]
     }
     with draft.open("rb") as file:
-        found = {
-            (member.key, member.extension): (member.offset, member.length) for member in scan_shard(file, where)
-        }
+        found = {(member.key, member.extension): (member.offset, member.length) for member in scan_shard(file, where)}
     if found != expected:
         wrong = min(found.items() ^ expected.items())[0]
         raise BadInput("bad_catalog", f"member {'.'.join(wrong)} does not lie where the catalog says", where=where)

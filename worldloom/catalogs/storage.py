@@ -49,6 +49,16 @@ def open_store(place: Path | str) -> Store:
     return FolderStore(Path(place))
 
 
+def inside(place: Path | str, name: str) -> Path | str:
+    """The place of something below a place: a path below a folder, an address below an address."""
+    return f"{str(place).rstrip('/')}/{name}" if is_remote(place) else Path(place) / name
+
+
+def absolute(place: Path | str) -> Path | str:
+    """A folder's absolute path; an address is absolute already."""
+    return str(place).rstrip("/") if is_remote(place) else Path(place).absolute()
+
+
 class ObjectStore(Store):
     """Files in an S3-compatible object store.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldloom import console
+from worldloom.catalogs.storage import is_remote
 
 if TYPE_CHECKING:
     from worldloom.pipeline.funnel import RunSummary, Tally
@@ -83,9 +84,9 @@ def reasons(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values())}: " + ", ".join(f"{reason or 'unnamed'} {count}" for reason, count in ordered)
 
 
-def here(path: Path) -> Path:
+def here(path: Path | str) -> Path | str:
     """`path` as a person in the working directory would type it."""
     try:
-        return path.absolute().relative_to(Path.cwd())
+        return Path(path).absolute().relative_to(Path.cwd()) if not is_remote(path) else path
     except ValueError:
         return path

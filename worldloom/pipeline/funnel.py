@@ -96,8 +96,8 @@ class RunSummary:
     """
 
     tables: tuple[Tally, ...]
-    out: Path
-    dataset: Path | None = None
+    out: Path | str
+    dataset: Path | str | None = None
     manifest: int = 0
     committed: bool = False
     exit_code: int = 0

@@ -23,6 +23,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from worldloom.catalogs.storage import Store
+
 FLUSH_ROWS = 256
 FLUSH_SECONDS = 5.0
 COMPACT_ABOVE_SEGMENTS = 200
@@ -109,7 +111,7 @@ class Ledger:
         writable: whether this process holds the folder's lock; readers never change anything.
     """
 
-    def __init__(self, out: Path, *, writable: bool = False) -> None:
+    def __init__(self, out: Path | str, *, writable: bool = False) -> None:
         self.out = Path(out)
         self.folder = self.out / "ledger"
         self._writable = writable
@@ -264,15 +266,15 @@ class Ledger:
             entry.part, entry.row = name, row
 
 
-def read_payload(out: Path, part: str, row: int) -> bytes:
+def read_payload(store: Store, part: str, row: int) -> bytes:
     """One payload of a part file, without reading the others.
 
     Args:
-        out: working folder.
-        part: file, relative to it.
+        store: of the working folder.
+        part: name of the file.
         row: of the payload.
     """
-    with pq.ParquetFile(Path(out) / part) as file:
+    with pq.ParquetFile(store.local(part)) as file:
         group = file.read_row_group(row // PART_ROW_GROUP, columns=["payload"])
     return bytes(group["payload"][row % PART_ROW_GROUP].as_py())
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from shutil import rmtree
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import absolute
 from worldloom.pipeline.check import check_job
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import Due, RunSummary, Tally, exit_code_for
 from worldloom.pipeline.job import job_yaml
 from worldloom.pipeline.known import KnownClip, annotate_tallies, fill_answers, ingest_tally, known_clips
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows, write_table
 from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
@@ -23,7 +25,7 @@ from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
 from worldloom.pipeline.passes.work import Work
 from worldloom.pipeline.progress import Progress, Silent
 from worldloom.pipeline.settings import Job
-from worldloom.pipeline.workspace import ITEMS, STATE, Layout, write_json
+from worldloom.pipeline.workspace import ITEMS, STATE
 
 if TYPE_CHECKING:
     from worldloom.pipeline.sources.source import SourceItem
@@ -65,7 +67,7 @@ def run_job(
         raise UsageError(f"--only: unknown pass '{only}'" + nearest(only, PASSES))
     check_job(job)
     changes = {name: value for name, value in (("workers", workers), ("address", address)) if value is not None}
-    job = job.model_copy(update={"execution": job.execution.model_copy(update=changes), "out": job.out.absolute()})
+    job = job.model_copy(update={"execution": job.execution.model_copy(update=changes), "out": absolute(job.out)})
     if dry_run:
         return _Run(job, Ledger(job.out), progress, limit=limit, only=only, retry=retry, dry=True).go()
     with Lock(job.out) as lock, Ledger(job.out, writable=True) as ledger:
@@ -134,11 +136,11 @@ class _Run:
 
     def _prepare(self, items: Sequence[SourceItem]) -> None:
         """What others read while the job runs: the job, what its recipes are, and what it works on."""
-        rmtree(self.layout.out / "tmp", ignore_errors=True)  # left behind by a run that was killed
-        (self.layout.out / "job.yaml").write_text(job_yaml(self.job), encoding="utf-8")
+        self.layout.forget_drafts()
+        self.layout.store.write("job.yaml", job_yaml(self.job).encode())
         recipe = ingest_recipe(self.job)
         rows = ((item.id, "ingest", recipe, item.fingerprint()) for item in items)
-        write_table(wanted_rows(rows), self.layout.out / ITEMS)
+        write_table(wanted_rows(rows), Path(self.layout.out) / ITEMS)
         self._write_state()
 
     def _write_state(self, exit_code: int = 0) -> None:
@@ -151,7 +153,7 @@ class _Run:
             "manifest": self.packed.manifest,
             "exit_code": exit_code,
         }
-        write_json(self.layout.out / STATE, state)
+        self.layout.write_json(STATE, state)
 
     def _ingest(self, items: Sequence[SourceItem]) -> list[Entry]:
         if self._wants("ingest"):
@@ -185,7 +187,7 @@ class _Run:
 
     def _end(self) -> RunSummary:
         if self.work.failures:
-            self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out / 'quarantine'}")
+            self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out}/quarantine")
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
         if self.packed.problem:
             exit_code = 1

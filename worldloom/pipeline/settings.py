@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from worldloom.catalogs.config import Strict
+from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
@@ -154,12 +155,12 @@ class Job(Strict):
 
     Attributes:
         name: of the dataset.
-        out: working folder.
+        out: working folder, or `s3://bucket/prefix`.
         vars: strings that `${name}` in other values stands for.
     """
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    out: Path
+    out: Path | str
     vars: dict[str, str] = Field(default_factory=dict)
     sources: tuple[AnySource, ...] = Field(min_length=1)
     ingest: Ingest = Ingest()
@@ -167,6 +168,11 @@ class Job(Strict):
     compose: Compose = Compose()
     pack: Pack = Pack()
     execution: Execution = Execution()
+
+    @field_validator("out", mode="before")
+    @classmethod
+    def _a_path_or_an_address(cls, value: Any) -> Any:
+        return value if isinstance(value, str) and is_remote(value) else Path(value)
 
     @field_validator("annotate", mode="before")
     @classmethod

@@ -175,8 +175,7 @@ def _written(work: Work, known: dict[tuple[str, str], Entry]) -> dict[str, Entry
     """Entries of shards whose file is there; all others are written at every run until they are."""
     found = {}
     for (name, _), entry in known.items():
-        path = work.layout.dataset / "shards" / name
-        if entry.status == "ok" and path.is_file() and path.stat().st_size == entry.facts["bytes"]:
+        if entry.status == "ok" and work.layout.store.size(work.layout.shard_name(name)) == entry.facts["bytes"]:
             found[name] = entry
     return found
 
@@ -230,12 +229,12 @@ def _commit(work: Work, entries: Sequence[Entry], packed: Packed) -> None:
     shards = tuple(sorted((ShardEntry(**entry.facts) for entry in entries), key=lambda shard: shard.path))
     before = latest_or_none(dataset)
     if before is not None and before.shards == shards:
-        if not (dataset / "README.md").is_file():  # killed between the commit and the card
+        if not work.layout.store.exists("dataset/README.md"):  # killed between the commit and the card
             write_card(dataset)
         return
     rows: list[dict[str, Any]] = []
     for entry in entries:
-        rows += json.loads(unpack_parcel(read_payload(work.layout.out, entry.part, entry.row))["rows.json"])
+        rows += json.loads(unpack_parcel(read_payload(work.layout.store, entry.part, entry.row))["rows.json"])
     manifest = Manifest(
         number=before.number + 1 if before else 1,
         parent=before.number if before else None,

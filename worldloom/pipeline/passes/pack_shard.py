@@ -15,8 +15,9 @@ from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import clip_to_members
 from worldloom.catalogs.shards import ShardInfo, write_shard
 from worldloom.catalogs.video import reencode
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.parcel import pack_parcel
-from worldloom.pipeline.workspace import Layout, load_clip, put_in_place
+from worldloom.pipeline.workspace import load_clip
 
 
 def pack_shard(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,13 +33,11 @@ def pack_shard(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     cv2.setNumThreads(1)
     layout = Layout(payload["out"])
-    target = layout.dataset / "shards" / payload["name"]
-    target.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with layout.scratch() as scratch:
         draft = scratch / payload["name"]
         info = write_shard(draft, _samples(layout, payload, scratch, rows))
-        put_in_place(draft, target)
+        layout.store.take(draft, layout.shard_name(payload["name"]))
     _place(rows, info)
     facts = {
         "path": f"shards/{info.name}",

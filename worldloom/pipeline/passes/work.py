@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldloom.pipeline.engine import Engine
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
 from worldloom.pipeline.settings import Job
-from worldloom.pipeline.workspace import Layout, write_json
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Work:
         name = re.sub(r"[^A-Za-z0-9_.-]+", "_", entry.item)[-100:]
         names = ("item", "operation", "recipe", "reason", "error", "attempts", "seconds", "host")
         values = {name: getattr(entry, name) for name in names} | {"trace": trace.splitlines()}
-        write_json(self.layout.out / "quarantine" / entry.operation / f"{name}.json", values)
+        self.layout.write_json(f"quarantine/{entry.operation}/{name}.json", values)
 
     def count(self, name: str, rows: int = 1) -> None:
         """Note that rows of a pass or operation ran."""
