@@ -15,7 +15,7 @@ from worldloom.catalogs.actions import MOVES, VIEWS
 from worldloom.catalogs.catalog import OPERATIONS, read_catalog
 from worldloom.catalogs.croissant import croissant
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.manifest import Manifest, copy_latest, latest
+from worldloom.catalogs.manifest import Manifest, copy_latest, latest, local_file
 from worldloom.catalogs.storage import Store, open_store
 
 _MEMBERS = (
@@ -29,11 +29,12 @@ _MEMBERS = (
 )
 _SCORES = "scorecard.json"
 _LICENCE_ID = re.compile(r"[A-Za-z0-9.+-]+\Z")
-_WITH_WEBDATASET = """import glob, io, json
+_WITH_WEBDATASET = """import io, json
 import numpy as np
 import webdataset as wds
 
-for sample in wds.WebDataset(sorted(glob.glob("shards/*.tar")), shardshuffle=False):
+shards = [shard["path"] for shard in json.load(open("manifest.json"))["shards"]]
+for sample in wds.WebDataset(shards, shardshuffle=False):
     record = json.loads(sample["json"])
     camera = np.load(io.BytesIO(sample["camera.npz"]), allow_pickle=False)
     video = sample.get("mp4")  # bytes of the file
@@ -65,7 +66,7 @@ def write_card(dataset: Path | str, scorecard: Path | Mapping[str, Any] | None =
     """
     store = open_store(dataset)
     manifest = latest(dataset)
-    table = read_catalog(store.local(manifest.catalog.path))
+    table = read_catalog(local_file(store, manifest.catalog))
     rows = table.drop_columns(["members"]).to_pylist()
     scores = _scores(store, scorecard)
     summary = _summary(manifest, rows)

@@ -20,6 +20,7 @@ from worldloom.catalogs.manifest import (
     check_files,
     commit,
     latest,
+    local_file,
     numbers,
     read_manifest,
     removed_list,
@@ -70,7 +71,7 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
     """
     store = open_store(dataset)
     before = latest(dataset)
-    table = read_catalog(store.local(before.catalog.path))
+    table = read_catalog(local_file(store, before.catalog))
     old = removed_list(before)
     new = targets_of(table, named, old)
     keys = taken_down(table, [*old, *new])
@@ -158,7 +159,7 @@ def rollback(dataset: Path | str, number: int | None = None) -> Manifest:
     except BadInput as error:
         message = f"manifest {number} cannot be gone back to: {error.message}"
         raise BadInput(error.reason, message, where=error.where) from None
-    back = taken_down(read_catalog(store.local(older.catalog.path)), removed_list(now))
+    back = taken_down(read_catalog(local_file(store, older.catalog)), removed_list(now))
     if back:
         some = ", ".join(back[:_MOST_NAMED]) + (
             f" and {len(back) - _MOST_NAMED} more" if len(back) > _MOST_NAMED else ""
@@ -187,7 +188,7 @@ def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[s
         older = read_manifest(store.place, number)
         if not store.exists(older.catalog.path):  # purged before
             continue
-        table = read_catalog(store.local(older.catalog.path))
+        table = read_catalog(local_file(store, older.catalog))
         if gone := set(taken_down(table, removed)):
             catalogs.add(older.catalog.path)
             shards |= {path for key, path in _places(table) if key in gone}

@@ -194,6 +194,18 @@ def check_files(store: Store, manifest: Manifest) -> None:
             raise BadInput("missing_file", message, where=f"{store.place}/{entry.path}")
 
 
+def local_file(store: Store, entry: FileEntry) -> Path:
+    """A local file with the content of one of a dataset's files, to be read at once.
+
+    Raises:
+        BadInput: `missing_file`.
+    """
+    try:
+        return store.local(entry.path)
+    except FileNotFoundError:
+        raise BadInput("missing_file", "no such file", where=f"{store.place}/{entry.path}") from None
+
+
 def removed_list(manifest: Manifest) -> list[dict[str, str]]:
     """What was taken down: `{"key": ...}` for a clip, `{"sha256": ..., "uri": ...}` for all that came from a source.
 

@@ -13,7 +13,15 @@ from worldloom.catalogs.card import write_card
 from worldloom.catalogs.catalog import read_catalog
 from worldloom.catalogs.edits import without
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest, latest_or_none, union_of_removed
+from worldloom.catalogs.manifest import (
+    Manifest,
+    ShardEntry,
+    commit,
+    latest,
+    latest_or_none,
+    local_file,
+    union_of_removed,
+)
 from worldloom.catalogs.rewrite import bring, put_catalog, replaced, scratch_folder, shard_path
 from worldloom.catalogs.storage import Store, open_store
 from worldloom.catalogs.takedown import taken_down
@@ -88,7 +96,7 @@ def merge(datasets: Sequence[Path | str], out: Path | str, *, prefer: Path | str
             update = {"shards": shards, "catalog": put_catalog(target, tables, scratch)}
             there = commit(out, manifest.model_copy(update=update))
     write_card(out)
-    return Merged(there, twice, left_out, _astride(read_catalog(target.local(there.catalog.path))))
+    return Merged(there, twice, left_out, _astride(read_catalog(local_file(target, there.catalog))))
 
 
 def _parts(datasets: Sequence[Path | str], prefer: Path | str | None) -> list[_Part]:
@@ -103,7 +111,7 @@ def _parts(datasets: Sequence[Path | str], prefer: Path | str | None) -> list[_P
     parts = []
     for place in places:
         store, manifest = open_store(place), latest(place)
-        parts.append(_Part(place, store, manifest, read_catalog(store.local(manifest.catalog.path)), set()))
+        parts.append(_Part(place, store, manifest, read_catalog(local_file(store, manifest.catalog)), set()))
     return parts
 
 
@@ -161,7 +169,8 @@ def _united(parts: Sequence[_Part], target: Store, scratch: Path) -> tuple[tuple
             path = shard.path
             if shard.path in untouched:
                 if taken.get(path, shard.sha256) != shard.sha256:  # a name of two datasets
-                    path = renamed[path] = shard_path(shard, shard.sha256)
+                    renamed[path] = shard_path(shard, shard.sha256)
+                    path = renamed[path]
                 bring(part.store, shard, target, path, scratch)
             taken[path] = shard.sha256
             shards.append(shard.model_copy(update={"path": path}))

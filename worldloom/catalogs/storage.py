@@ -44,6 +44,8 @@ def open_store(place: Path | str) -> Store:
     text = str(place)
     if is_remote(text):
         return ObjectStore(text)
+    if text.startswith("s3:/"):
+        raise UsageError(f"{text}: an address is s3://bucket/prefix, and a string, no path")
     if "://" in text:
         raise UsageError(f"{text.split('?')[0]}: neither a folder nor s3://bucket/prefix")
     return FolderStore(Path(place))
