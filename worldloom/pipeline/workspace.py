@@ -19,7 +19,7 @@ from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.funnel import RunSummary, Tally
-from worldloom.pipeline.known import annotate_tallies, fill_answers, ingest_tally, known_clips
+from worldloom.pipeline.known import KnownClip, annotate_tallies, fill_answers, ingest_tally, known_clips
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import unpack_parcel
 
@@ -163,6 +163,17 @@ class Workspace:
         """Keys of all ingested clips, sorted."""
         return sorted(self._clips)
 
+    def clip(self, key: str) -> KnownClip:
+        """Where a clip and its answers lie.
+
+        Raises:
+            UsageError: there is no such clip.
+        """
+        known = self._clips.get(key)
+        if known is None:
+            raise UsageError(f"{self.out}: there is no clip {key}")
+        return known
+
     def load(self, key: str, operations: Iterable[str] | None = None) -> Clip:
         """A clip with its annotations.
 
@@ -173,9 +184,7 @@ class Workspace:
         Raises:
             UsageError: there is no such clip.
         """
-        known = self._clips.get(key)
-        if known is None:
-            raise UsageError(f"{self.out}: there is no clip {key}")
+        known = self.clip(key)
         wanted = set(self._operations) if operations is None else set(operations)
         rows = [row for name, row in self._operations.items() if name in wanted]
         return load_clip(self.layout, key, known.record, rows, known.answer_places())
