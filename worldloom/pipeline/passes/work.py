@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
+from worldloom.pipeline.quarantine import remove_case, write_case
 from worldloom.pipeline.settings import Job
-from worldloom.pipeline.workspace import Layout, write_json
+from worldloom.pipeline.workspace import Layout
 
 
 @dataclass
@@ -50,17 +51,15 @@ class Work:
             return False
         return self.retry == entry.reason or (entry.status == "failed" and self.retry in ("failed", "all"))
 
-    def record(self, entry: Entry, trace: str = "") -> None:
+    def record(self, entry: Entry, evidence: Mapping[str, Any] | None = None) -> None:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
         self.ledger.append(entry)
         self.count(entry.operation)
-        if entry.status != "failed":
-            return
-        self.failures += 1
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", entry.item)[-100:]
-        names = ("item", "operation", "recipe", "reason", "error", "attempts", "seconds", "host")
-        values = {name: getattr(entry, name) for name in names} | {"trace": trace.splitlines()}
-        write_json(self.layout.out / "quarantine" / entry.operation / f"{name}.json", values)
+        if entry.status == "failed":
+            self.failures += 1
+            write_case(self.layout.out, entry, evidence or {})
+        else:
+            remove_case(self.layout.out, entry.operation, entry.item)
 
     def count(self, name: str, rows: int = 1) -> None:
         """Note that rows of a pass or operation ran."""
