@@ -6,6 +6,9 @@ from pathlib import Path
 
 from worldloom.catalogs.redact import redacted, without_secrets
 
+_MAX_MESSAGE = 2000
+"""Characters: a hostile file must not fill the ledger with what it says."""
+
 
 class WorldloomError(Exception):
     """An error whose text is written for the person at the terminal; the command line exits with 1.
@@ -36,9 +39,9 @@ class BadInput(WorldloomError):
     """
 
     def __init__(self, reason: str, message: str, *, where: str | Path | None = None, remedy: str = "") -> None:
-        super().__init__(reason, message)
+        super().__init__(reason, message[:_MAX_MESSAGE])
         self.reason = reason
-        self.message = redacted(message)
+        self.message = redacted(message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]} [...]")
         self.where = without_secrets(str(where)) if where is not None else ""
         self.remedy = remedy
 

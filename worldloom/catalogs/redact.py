@@ -11,7 +11,7 @@ _ADDRESS = re.compile(
     r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)([^\s/?#'\"<>]*@)?([^\s?#'\"<>]*)(\?[^\s#'\"<>]*)?(#[^\s'\"<>]*)?"
 )
 _KEY = re.compile(
-    r"(?i)\b([a-z0-9_-]*(?:password|passwd|secret|token|api_?key|access_?key(?:_?id)?|signature|authorization))"
+    r"(?i)(?<![a-z0-9])([a-z0-9_-]{0,40}?(?:password|passwd|secret|token|api_?key|access_?key(?:_?id)?|signature|authorization))"
     r"(\"?'?\s*[=:]\s*\"?'?)(?:(?:bearer|basic)\s+)?[^\s,;&'\"]+"
 )
 
