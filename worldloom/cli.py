@@ -126,10 +126,20 @@ def _explain(text: str, *, expected: bool) -> None:
 
 
 _VERBS = (
-    (demo, doctor)
-    + (run, status, clean, inspect, annotate, scorecard)
-    + (verify, remove, merge, rollback)
-    + (train, generate)
+    demo,
+    doctor,
+    run,
+    status,
+    clean,
+    inspect,
+    annotate,
+    scorecard,
+    verify,
+    remove,
+    merge,
+    rollback,
+    train,
+    generate,
 )
 for _verb in _VERBS:
     app.command(_verb.__name__)(guarded(_verb))
