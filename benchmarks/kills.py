@@ -91,8 +91,8 @@ def _run(room: Path, arguments: argparse.Namespace) -> int:
         different += bool(struck.problems)
         again = struck.rows - oracle.rows
         equal = "; ".join(struck.problems) or "yes"
-        line = f"{number:<3}{kill.victim:8}{kill!s:34}{struck.ending():12}{struck.seconds:8.1f}{struck.attempts:9}{again:6}"
-        print(f"{line}  {equal}", flush=True)
+        how = f"{struck.ending():12}{struck.seconds:8.1f}{struck.attempts:9}{again:6}"
+        print(f"{number:<3}{kill.victim:8}{kill!s:34}{how}  {equal}", flush=True)
     alive = left_over(family, RAY_GONE_AFTER_S)
     print(f"different: {different} of {done} kills (target 0); processes left over: {len(alive)} (target 0)")
     return 1 if different or alive else 0

@@ -52,8 +52,8 @@ def normalise(source: Path, target: Path, crf: int = 18) -> list[np.ndarray]:
     return pictures
 
 
-def poses(pictures: list[np.ndarray], folder: Path) -> dict[str, np.ndarray] | None:
-    """Camera-to-world per frame, NaN where a frame was not registered."""
+def poses(pictures: list[np.ndarray], folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Camera-to-world per frame, NaN where a frame was not registered; intrinsics."""
     for number, gray in enumerate(pictures):
         cv2.imwrite(str(folder / f"{number:04d}.png"), gray)
     database = folder / "colmap.db"
@@ -70,7 +70,7 @@ def poses(pictures: list[np.ndarray], folder: Path) -> dict[str, np.ndarray] | N
     for image in (model.images[number] for number in model.reg_image_ids()):
         c2w[int(Path(image.name).stem)] = np.eye(4)
         c2w[int(Path(image.name).stem), :3] = image.cam_from_world().inverse().matrix()
-    return {"c2w": c2w, "intrinsics": next(iter(model.cameras.values())).params}
+    return c2w, next(iter(model.cameras.values())).params
 
 
 def process(path: Path, pose: bool, trap: TrapRules) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def process(path: Path, pose: bool, trap: TrapRules) -> dict[str, Any]:
         sample["json"] = json.dumps({"uri": path.name, "frames": len(pictures)}).encode()
         if pose and (camera := poses(pictures, Path(scratch))) is not None:
             buffer = io.BytesIO()
-            np.savez(buffer, **camera)
+            np.savez(buffer, c2w=camera[0], intrinsics=camera[1])
             sample["camera.npz"] = buffer.getvalue()
         return sample
 

@@ -78,9 +78,9 @@ def fragile_model(frames: int, rules: TrapRules) -> None:
     if frames == rules.exits:
         os._exit(3)
     if frames == rules.eats:
-        hoard = [np.ones(1 << 27, np.uint8)]
+        hoard: list[np.ndarray] = []
         while sum(map(len, hoard)) < rules.eats_bytes:
-            hoard.append(np.ones(1 << 27, np.uint8))
+            hoard.append(np.ones(1 << 29, np.uint8))
         raise MemoryError
     while frames == rules.hangs:
         pass

@@ -175,8 +175,7 @@ def _open_shard(process: psutil.Process) -> bool:
     folder = Path("/proc", str(process.pid), "fd")
     try:
         for entry in folder.iterdir():
-            target = os.readlink(entry)
-            if ".tar" in Path(target).name and entry.stat().st_size > 0:
+            if ".tar" in entry.readlink().name and entry.stat().st_size > 0:
                 return True
     except OSError:
         return False
