@@ -12,6 +12,7 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.storage import absolute
 from worldloom.pipeline.check import check_job
+from worldloom.pipeline.clean import PUT_AWAY
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import Due, RunSummary, Tally, exit_code_for
 from worldloom.pipeline.job import job_yaml
@@ -20,14 +21,17 @@ from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
+from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
 from worldloom.pipeline.passes.compose import compose, empty_split
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage, removed_from
-from worldloom.pipeline.passes.work import Work
+from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
 from worldloom.pipeline.progress import Progress, Silent
+from worldloom.pipeline.rows import explain_retry
 from worldloom.pipeline.segments import write_table
 from worldloom.pipeline.settings import Job
+from worldloom.pipeline.standing import Standing
 from worldloom.pipeline.workspace import ITEMS, STATE
 
 if TYPE_CHECKING:
@@ -41,12 +45,14 @@ def run_job(
     *,
     limit: int | None = None,
     only: str | None = None,
-    retry: str | None = None,
+    retry: str | Sequence[str] | None = None,
     workers: int | None = None,
     address: str | None = None,
     dry_run: bool = False,
     append: bool = False,
     progress: Progress | None = None,
+    engine: Engine | None = None,
+    items: Sequence[SourceItem] | None = None,
 ) -> RunSummary:
     """Run a job, or what is left of it.
 
@@ -54,12 +60,14 @@ def run_job(
         job: from `load_job` or `job_for_folder`.
         limit: at most this many source items, the first ones.
         only: one pass: `ingest`, `annotate`, `compose` or `pack`; earlier ones are taken as they are in the ledger.
-        retry: reason whose failed or dropped rows are tried again; `failed` for every failed row.
+        retry: reasons whose failed or dropped rows are tried again; `failed` or `all` for every failed row.
         workers: overrides `execution.workers`.
         address: overrides `execution.address`.
         dry_run: say what would run; nothing is written.
         append: as `pack.append`.
         progress: told how far it is.
+        engine: runs the passes; Ray where not given.
+        items: source items to work on, instead of all that the job's sources list.
 
     Returns:
         The table, and what ran.
@@ -78,10 +86,17 @@ def run_job(
     if dry_run:
         return _Run(job, Ledger(job.out), progress, limit=limit, only=only, retry=retry, dry=True).go()
     with Lock(job.out) as lock, Ledger(job.out, writable=True) as ledger:
-        run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False)
+        run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False, engine=engine, items=items)
         if lock.note:
             run.notes.append(lock.note)
-        return run.go()
+        work = run.work
+        with Standing(run.layout.store, work.progress, job.execution.worker_count, work.due) as standing:
+            work.progress, work.hear = standing, standing.hear
+            try:
+                return run.go()
+            except KeyboardInterrupt:
+                rows = sum(work.ran.values())
+                raise KeyboardInterrupt(f"{rows} rows done in this run, the same command resumes") from None
 
 
 class _Run:
@@ -93,14 +108,18 @@ class _Run:
         *,
         limit: int | None,
         only: str | None,
-        retry: str | None,
+        retry: str | Sequence[str] | None,
         dry: bool,
+        engine: Engine | None = None,
+        items: Sequence[SourceItem] | None = None,
     ) -> None:
         self.job, self.ledger, self.limit, self.only, self.dry = job, ledger, limit, only, dry
         self.layout = Layout(job.out)
         self.operations = plan_operations(job)
-        self.engine = Engine(job.execution)
-        self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), retry=retry or "", dry=dry)
+        self.engine = engine or Engine(job.execution, job.out)
+        self.given_items = items
+        self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), dry=dry)
+        self.work.retry = frozenset([retry] if isinstance(retry, str) else retry or ())
         self.tables: list[Tally] = []
         self.notes: list[str] = []
         self.packed = Packed()
@@ -109,6 +128,7 @@ class _Run:
         items = self._items()
         wanted = wanted_items(self.job, items)
         self._check_once(items, wanted)
+        self.notes += explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         if not self.dry:
             self._prepare(wanted)
         self.engine.stages = [
@@ -125,13 +145,14 @@ class _Run:
             unknown = self.dry and any(due for due, _ in self.work.due.values())
             if self._wants("compose", "pack") and not unknown:
                 self._compose_and_pack(clips)
-        self._note_retry()
         return self._end()
 
     def _wants(self, *names: str) -> bool:
         return self.only is None or self.only in names
 
     def _items(self) -> list[SourceItem]:
+        if self.given_items is not None:
+            return list(self.given_items)
         items = [item for source in self.job.sources for item in source.items()]
         if not items:
             raise UsageError(f"sources: there is nothing in {', '.join(_places(self.job))}")
@@ -168,6 +189,8 @@ class _Run:
         return ingest(self.work, items, wanted) if self._wants("ingest") else known_clips(self.ledger, wanted)
 
     def _annotate(self, clips: KnownClips) -> None:
+        if not self.dry:
+            self.notes += sync_overrides(self.ledger, self.layout, self.operations)
         if self._wants("annotate"):
             annotate(self.work, clips, self.operations)
         else:
@@ -185,15 +208,13 @@ class _Run:
             if not self.dry:
                 self.tables.append(self.packed.tally)
 
-    def _note_retry(self) -> None:
-        if self.work.retry and not self.work.ran and not self.dry:
-            reasons = {reason for tally in self.tables for reason in (*tally.failed, *tally.dropped)}
-            there = f"there are {', '.join(sorted(reasons))}" if reasons else "nothing failed or was dropped"
-            self.notes.append(f"--retry {self.work.retry}: no row has this reason; {there}")
-
     def _end(self) -> RunSummary:
+        self.notes += self.engine.notes
         if self.work.failures:
             self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out}/quarantine")
+            if self.layout.store.exists(PUT_AWAY):
+                back = f"worldloom clean {self.layout.out} --bring-back"
+                self.notes.append(f"clips were put away by `clean --clips`; bring them back ({back}) and retry")
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
         if self.packed.problem:
             exit_code = 1
