@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 BATCH = 16_384
 """Clips, or source items, of which everything is in memory at once."""
 
+ROWS = 256
+"""Clips that are made one by one are made so many at a time: what waits for a worker must not fill the driver."""
+
 _CLIP = pa.schema(
     [
         ("key", pa.string()),
@@ -154,8 +157,8 @@ class KnownClips:
     def rows(self, numbers: Sequence[int] | np.ndarray | None = None) -> Iterator[KnownClip]:
         """Clips one by one, made in batches; all of them, in order, where no numbers are given."""
         asked = np.arange(len(self)) if numbers is None else np.asarray(numbers, np.int64)
-        for start in range(0, len(asked), BATCH):
-            chosen = asked[start : start + BATCH]
+        for start in range(0, len(asked), ROWS):
+            chosen = asked[start : start + ROWS]
             answers = {name: _answers(table, chosen) for name, table in self.answers.items()}
             for place, row in enumerate(self.table.take(pa.array(chosen)).drop_columns(["video"]).to_pylist()):
                 row["record"] = row.pop("part"), row.pop("row")

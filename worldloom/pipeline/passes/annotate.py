@@ -74,7 +74,8 @@ def _run(
         work.progress.advance("annotate", int(elsewhere.sum()))
     numbers = _dearest_first(clips, np.flatnonzero(here))
     recipes = {operation.name: operation.recipe for operation in operations}
-    for result, parcel in work.engine.run(_stage(work, operations, wave), list(_rows(clips, numbers, wave, due))):
+    rows = _rows(clips, numbers, wave, due)
+    for result, parcel in work.engine.run(_stage(work, operations, wave), rows, count=len(numbers)):
         answers = answers_of(parcel)
         for one in result["results"]:
             name = one["operation"]

@@ -70,7 +70,7 @@ def _run(work: Work, items: Sequence[SourceItem], wanted: pa.Table, due: np.ndar
             rows.append(number)
     rows.sort(key=lambda number: (-_cost(items[number]), number))
     number_of = {items[number].id: number for number in rows}
-    for result, payload in work.engine.run(ingest_stage(work), list(_rows(items, rows))):
+    for result, payload in work.engine.run(ingest_stage(work), _rows(items, rows), count=len(rows)):
         source = sources[number_of[result["id"]]].as_py()
         entry = entry_of(result, item=result["id"], operation="ingest", recipe=recipe, source=source, payload=payload)
         work.record(entry, result["trace"])

@@ -128,7 +128,7 @@ def _run(work: Work, due: Sequence[PlannedShard], operations: Sequence[Operation
     largest_first = sorted(due, key=lambda shard: (-shard.bytes, shard.name))
     recipes = {shard.name: shard.recipe for shard in due}
     rows = (_row(shard) for shard in largest_first)
-    for result, payload in work.engine.run(pack_stage(work, operations), list(rows)):
+    for result, payload in work.engine.run(pack_stage(work, operations), rows, count=len(due)):
         name = result["name"]
         if result["status"] == "dropped":  # of our own files, an input that cannot be used is a failure
             result["status"] = "failed"
