@@ -248,7 +248,7 @@ class Engine:
             dataset = dataset.map_batches(
                 _Actor,
                 fn_constructor_args=(stage.supervisor, dict(stage.settings)),
-                batch_size=None,
+                batch_size=1,  # rows of a block are still one task; with GPUs Ray asks for a number
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(
                     min_size=1,
