@@ -16,7 +16,7 @@ from typing import Any
 STRETCH_S = 300.0
 """Seconds that a stretch should take (default ours): the pause between two, new actors and children, takes about 3."""
 
-ROWS_AT_LEAST, ROWS_AT_MOST = 1024, 4096
+ROWS_AT_LEAST, ROWS_AT_MOST = 1024, 2048
 """Of a stretch, unless so many workers need more (default ours)."""
 
 ROWS_PER_WORKER = 32
