@@ -150,15 +150,13 @@ class Engine:
         stretches = Stretches(chain([first], rows), most, self._pace.get(stage.name))
         lost = _supervisor(stage.supervisor).lost
         while blocks := stretches.next_blocks():
-            count = sum(map(len, blocks))
-            started = done = 0.0
+            began, done = 0.0, 0
             for number, result, payload in self._stretch(stage, blocks, least, min(most, len(blocks))):
-                started = started or time.monotonic()
+                began = began or time.monotonic()  # not before: the workers' start says nothing about the rows
                 done += 1
                 if stretches.came_back(number):
                     yield result, payload
-            if done > 1:
-                stretches.took(int(done), time.monotonic() - started)
+            stretches.took(done, time.monotonic() - began)
             for row in stretches.lost():
                 error = f"{stage.name}: the worker died under this row {1 + RETRIES} times"
                 yield lost(row, error, 1 + RETRIES)
