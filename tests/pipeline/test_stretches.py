@@ -12,6 +12,7 @@ from worldloom.pipeline.stretches import (
     ROWS_AT_LEAST,
     ROWS_AT_MOST,
     TAIL_BLOCKS_PER_WORKER,
+    UNKNOWN_BLOCK_ROWS,
     Stretches,
     split_blocks,
 )
@@ -70,7 +71,7 @@ def test_short_rows_share_a_task_and_long_ones_do_not() -> None:
         pace: max(map(len, Stretches(rows(4000), workers=2, seconds_per_row=pace).next_blocks()))
         for pace in (None, 0.001, 0.2, 10.0)
     }
-    assert sizes == {None: 1, 0.001: BLOCK_ROWS_AT_MOST, 0.2: 10, 10.0: 1}
+    assert sizes == {None: UNKNOWN_BLOCK_ROWS, 0.001: BLOCK_ROWS_AT_MOST, 0.2: 10, 10.0: 1}
 
 
 def test_a_stretch_is_bounded_however_many_rows_there_are() -> None:
@@ -95,3 +96,8 @@ def test_the_pace_is_that_of_one_worker() -> None:
     assert stretches.seconds_per_row is None  # too few to tell
     stretches.took(100, 50.0)
     assert stretches.seconds_per_row == 2.0
+
+
+def test_the_first_rows_go_out_alone_while_the_pace_is_unknown() -> None:
+    blocks = Stretches(rows(400), workers=2).next_blocks()
+    assert all(len(block) == 1 for block in blocks[:100]) and len(blocks[100]) == UNKNOWN_BLOCK_ROWS

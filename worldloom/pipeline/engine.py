@@ -207,14 +207,11 @@ class Engine:
             return
         try:
             ray.init(address=self.execution.address, **quiet)
-        except ray.exceptions.AuthenticationError as error:
-            remedy = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the token of the cluster"
-            raise UsageError(f"{self.execution.address}: the cluster refused the token; {remedy}, {HELP}") from error
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            # To a wrong token Ray says no more than to a wrong address.
             said = str(error).strip().splitlines()[0]
-            raise UsageError(
-                f"{self.execution.address}: no Ray cluster can be joined there ({said}); {HELP}"
-            ) from error
+            remedy = "check the address, and that RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH are those of the cluster"
+            raise UsageError(f"no Ray cluster can be joined ({said}); {remedy} ({HELP})") from error
 
     def _demand(self, stage: Stage) -> Demand:
         least = self.execution.bounds(stage.gpus).min
