@@ -75,13 +75,18 @@ def test_another_folder_at_the_same_path_is_not_the_working_folder(tmp_path: Pat
     assert not report_node(str(tmp_path), "seen", b"token")["sees_out"]
 
 
-def drive(job: Job, path: Path, how: str) -> dict[str, Any]:
-    """Run a job in a cluster of three raylets."""
-    command = [sys.executable, "-m", "tests.pipeline.cluster_driver", str(path), how]
+def child(module: str, *arguments: str) -> dict[str, Any]:
+    """What a program with a cluster of its own prints last."""
+    command = [sys.executable, "-m", f"tests.pipeline.{module}", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def run_in_cluster(job: Job, how: str) -> dict[str, Any]:
+    """Run the job of `make_job` in a cluster of three raylets."""
+    return child("cluster_driver", str(job.out.parent / "job.yaml"), how)
 
 
 def shards_of(out: Path) -> dict[str, str]:
@@ -105,9 +110,17 @@ def test_a_cluster_gives_what_one_machine_gives_also_when_a_node_dies(
     assert run_job(make_job(out="alone", **values)).exit_code == 0
     expected = shards_of(tmp_path / "alone")
     for how in ("calm", "kill"):
-        told = drive(make_job(out=how, **values), tmp_path / "job.yaml", how)
+        told = run_in_cluster(make_job(out=how, **values), how)
         assert told["exit"] == 0 and told["notes"] == [], told
         assert told["tables"]["ingest"] == [12, 12] and told["tables"]["pack"] == [12, 12]
         assert shards_of(tmp_path / how) == expected
-    told = drive(make_job(out="blind", **values), tmp_path / "job.yaml", "blind")
+    told = run_in_cluster(make_job(out="blind", **values), "blind")
     assert "node elsewhere does not see the working folder" in told["refused"]
+
+
+@pytest.mark.slow
+def test_a_guarded_cluster_takes_its_token_and_no_other() -> None:
+    told = child("token_driver")
+    assert told["right"] == "joined"
+    for name in ("wrong", "none"):
+        assert told[name].startswith("refused no Ray cluster can be joined") and "RAY_AUTH_TOKEN_PATH" in told[name]

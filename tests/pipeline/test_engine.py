@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from worldloom.catalogs.errors import UsageError, WorldloomError
@@ -29,6 +31,9 @@ class Doubler:
             os.kill(os.getpid(), signal.SIGKILL)
         if row["number"] == 1_000:
             raise KeyError("an error of ours")
+        if row.get("trace"):
+            (self._folder / f"{row['number']}").touch()
+            time.sleep(0.2)
         time.sleep(row.get("sleep_s", 0.0))
         return {"number": row["number"], "double": 2 * row["number"]}, b"\0" * row["number"]
 
@@ -97,14 +102,14 @@ def test_rows_leave_one_by_one_and_are_read_as_they_are_needed(
 def test_an_error_of_the_program_ends_the_run_and_shows_where(shared_ray: Engine, tmp_path: Path) -> None:
     with (
         Engine(Execution(workers=1)) as engine,
-        pytest.raises(WorldloomError, match="an error in the program(.|\n)*test_engine.py(.|\n)*an error of ours"),
+        pytest.raises(WorldloomError, match=r"an error in the program(.|\n)*test_engine.py(.|\n)*an error of ours"),
     ):
         list(engine.run(doubler(tmp_path), [{"number": 1_000}]))
 
 
 def test_a_supervisor_that_cannot_be_built_ends_the_run(shared_ray: Engine, tmp_path: Path) -> None:
     stage = Stage("double", "tests.pipeline.test_engine:Doubler", {"nonsense": 1}, memory_mb=100)
-    with Engine(Execution(workers=1)) as engine, pytest.raises(WorldloomError, match="double: Ray failed .*nonsense"):
+    with Engine(Execution(workers=1)) as engine, pytest.raises(WorldloomError, match=r"double: Ray failed .*nonsense"):
         list(engine.run(stage, [{"number": 1}]))
 
 
@@ -119,3 +124,29 @@ def test_nothing_to_do_starts_nothing() -> None:
     with Engine(Execution()) as engine:
         assert list(engine.run(doubler(Path()), [])) == []
         assert not engine.started
+
+
+def test_rows_that_share_a_task_leave_it_one_by_one(shared_ray: Engine, tmp_path: Path) -> None:
+    with Engine(Execution(workers=1)) as engine:
+        list(engine.run(doubler(tmp_path), [{"number": 0} for _ in range(40)]))  # short rows: the next share tasks
+        results = engine.run(doubler(tmp_path), ({"number": number, "trace": True} for number in range(100, 150)))
+        next(results)
+        begun = len(list(tmp_path.iterdir()))
+        assert begun < 5  # of the 12 in the first task
+        assert len(list(results)) == 49
+
+
+def test_ray_on_one_machine_listens_on_loopback_alone(shared_ray: Engine) -> None:
+    # What is started by somebody else's test has this address as well: the fixture's Ray is the session's first.
+    here = psutil.Process()
+    family = [here, *here.children(recursive=True)]
+    ours = [one for one in family if one.name() in ("gcs_server", "raylet") or one.name().startswith("ray::")]
+    assert {"gcs_server", "raylet"} <= {one.name() for one in ours}
+    listening = {
+        connection.laddr.ip
+        for one in ours
+        for connection in one.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening and all(ipaddress.ip_address(ip.removeprefix("::ffff:")).is_loopback for ip in listening)
+    assert shared_ray.notes == []

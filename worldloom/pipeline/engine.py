@@ -150,15 +150,13 @@ class Engine:
         stretches = Stretches(chain([first], rows), most, self._pace.get(stage.name))
         lost = _supervisor(stage.supervisor).lost
         while blocks := stretches.next_blocks():
-            count = sum(map(len, blocks))
-            started = done = 0.0
+            began, done = 0.0, 0
             for number, result, payload in self._stretch(stage, blocks, least, min(most, len(blocks))):
-                started = started or time.monotonic()
+                began = began or time.monotonic()  # not before: the workers' start says nothing about the rows
                 done += 1
                 if stretches.came_back(number):
                     yield result, payload
-            if done > 1:
-                stretches.took(int(done), time.monotonic() - started)
+            stretches.took(done, time.monotonic() - began)
             for row in stretches.lost():
                 error = f"{stage.name}: the worker died under this row {1 + RETRIES} times"
                 yield lost(row, error, 1 + RETRIES)
@@ -209,14 +207,11 @@ class Engine:
             return
         try:
             ray.init(address=self.execution.address, **quiet)
-        except ray.exceptions.AuthenticationError as error:
-            remedy = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the token of the cluster"
-            raise UsageError(f"{self.execution.address}: the cluster refused the token; {remedy}, {HELP}") from error
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            # To a wrong token Ray says no more than to a wrong address.
             said = str(error).strip().splitlines()[0]
-            raise UsageError(
-                f"{self.execution.address}: no Ray cluster can be joined there ({said}); {HELP}"
-            ) from error
+            remedy = "check the address, and that RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH are those of the cluster"
+            raise UsageError(f"no Ray cluster can be joined ({said}); {remedy} ({HELP})") from error
 
     def _demand(self, stage: Stage) -> Demand:
         least = self.execution.bounds(stage.gpus).min
@@ -248,7 +243,7 @@ class Engine:
             dataset = dataset.map_batches(
                 _Actor,
                 fn_constructor_args=(stage.supervisor, dict(stage.settings)),
-                batch_size=None,
+                batch_size=1,  # rows of a block are still one task; with GPUs Ray asks for a number
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(
                     min_size=1,
