@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from worldloom.catalogs.clip import Annotation, Clip
+from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.funnel import RunSummary, Tally
-from worldloom.pipeline.known import annotate_tallies, fill_answers, ingest_tally, known_clips
+from worldloom.pipeline.known import KnownClip, annotate_tallies, find_answers, ingest_tally, is_among, known_clips
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import unpack_parcel
@@ -97,13 +99,11 @@ class Workspace:
         except FileNotFoundError:
             raise UsageError(f"{self.out}: nothing has run here yet ({STATE} is missing)") from None
         self._operations: dict[str, dict[str, Any]] = {row["name"]: row for row in self.state["operations"]}
-        ledger = Ledger(self.out)
-        items = pq.read_table(self.layout.store.local(ITEMS))
-        self._videos = list(ledger.entries(items).values())
-        order = {item: number for number, item in enumerate(items["item"].to_pylist())}
-        self._videos.sort(key=lambda entry: order[entry.item])
-        self._clips = {clip.key: clip for clip in known_clips(self._videos)}
-        fill_answers(ledger, self._clips.values(), {row["name"]: row["recipe"] for row in self.state["operations"]})
+        self._ledger = Ledger(self.out)
+        self._known = known_clips(self._ledger, pq.read_table(self.layout.store.local(ITEMS)))
+        find_answers(self._ledger, self._known, self.state["operations"])
+        keys = self._known.table["key"].to_pylist()
+        self._numbers: dict[str, int] = {key: number for number, key in enumerate(keys)}
 
     @property
     def dataset(self) -> Path | str:
@@ -112,7 +112,17 @@ class Workspace:
 
     def clips(self) -> list[str]:
         """Keys of all ingested clips, sorted."""
-        return sorted(self._clips)
+        return sorted(self._numbers)
+
+    def clip(self, key: str) -> KnownClip:
+        """What the ledger says about a clip; nothing of it is opened.
+
+        Raises:
+            UsageError: there is no such clip.
+        """
+        if key not in self._numbers:
+            raise UsageError(f"{self.out}: there is no clip {key}" + nearest(key, sorted(self._numbers)))
+        return self._known.clip(self._numbers[key])
 
     def load(self, key: str, operations: Iterable[str] | None = None) -> Clip:
         """A clip with its annotations.
@@ -124,9 +134,7 @@ class Workspace:
         Raises:
             UsageError: there is no such clip.
         """
-        known = self._clips.get(key)
-        if known is None:
-            raise UsageError(f"{self.out}: there is no clip {key}")
+        known = self.clip(key)
         wanted = set(self._operations) if operations is None else set(operations)
         rows = [row for name, row in self._operations.items() if name in wanted]
         return load_clip(self.layout, key, known.record, rows, known.answer_places())
@@ -150,7 +158,7 @@ class Workspace:
     def summary(self) -> RunSummary:
         """Where the job stands: ingest and operations from the ledger as it is now, the rest as of the last run."""
         known = {row["name"]: Tally(**row) for row in self.state.get("tables", [])}
-        tables = [ingest_tally(self._videos), *annotate_tallies(self._clips.values(), list(self._operations))]
+        tables = [ingest_tally(self._known), *annotate_tallies(self._known, list(self._operations))]
         tables += [known[name] for name in ("compose", "pack") if name in known]
         number = int(self.state.get("manifest", 0))
         return RunSummary(
@@ -163,5 +171,14 @@ class Workspace:
 
     def problems(self) -> list[Entry]:
         """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence."""
-        answers = [entry for clip in self._clips.values() for entry in clip.answers.values()]
-        return [entry for entry in [*self._videos, *answers] if entry.status in ("dropped", "failed")]
+        lost = {"dropped", "failed"}
+        videos = self._known.videos
+        found = [videos["sequence"].to_numpy()[is_among(videos["status"], lost)]]
+        numbers, sequences = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for answers in self._known.answers.values():
+            rows = np.flatnonzero(is_among(answers["status"], lost))
+            numbers.append(rows)
+            sequences.append(answers["sequence"].to_numpy()[rows])
+        by_clip = np.argsort(np.concatenate(numbers), kind="stable")
+        found.append(np.concatenate(sequences)[by_clip])
+        return self._ledger.entries_at(np.concatenate(found).astype(np.int64))
