@@ -5,13 +5,40 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.object_store import object_store
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import open_store
+from worldloom.pipeline import lock as module
 from worldloom.pipeline.lock import STALE_AFTER_S, Lock
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch, object_store(patch) as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "object store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> str:
+    return str(tmp_path / "out") if request.param == "folder" else f"{bucket}/{uuid.uuid4().hex}"
+
+
+def put_lock(place: str, **values: object) -> None:
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": psutil.Process().create_time(), "token": "x"}
+    open_store(place).write("lock", json.dumps({**me, **values}).encode())
+
+
+def in_it(place: str) -> dict:
+    return json.loads(open_store(place).read("lock"))
 
 
 def write_lock(folder: Path, *, age_s: float = 0.0, **values: object) -> None:
@@ -70,3 +97,89 @@ def test_releasing_leaves_the_lock_of_somebody_else_alone(tmp_path: Path) -> Non
     with Lock(tmp_path):
         write_lock(tmp_path, token="somebody else")
     assert (tmp_path / "lock").exists()
+
+
+def test_one_driver_at_a_time_wherever_it_is(place: str) -> None:
+    for _ in range(2):
+        with Lock(place) as first:
+            assert first.note == ""
+            with pytest.raises(UsageError, match=rf"process {os.getpid()} on .* is working there"), Lock(place):
+                pass
+    assert set(open_store(place).names()) <= {"lock"}
+
+
+def test_a_lock_left_behind_is_taken_over_wherever_it_is(place: str) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    put_lock(place, pid=gone.pid)
+    with Lock(place) as lock:
+        assert f"took over the lock of process {gone.pid}" in lock.note
+        assert in_it(place)["pid"] == os.getpid()
+
+
+def test_the_age_of_a_lock_is_told_by_one_clock(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_lock(place, host="elsewhere")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 10 * STALE_AFTER_S)  # ours is wrong
+    with pytest.raises(UsageError, match="on elsewhere is working there"), Lock(place):
+        pass
+    monkeypatch.setattr(module, "STALE_AFTER_S", -1.0)
+    with Lock(place) as lock:
+        assert "elsewhere" in lock.note
+
+
+def _holders(place: str, many: int) -> list[str]:
+    """Notes of those who got the lock, of many who try at once and keep it until all have tried."""
+    gate, ended = threading.Barrier(many), threading.Barrier(many)
+    held: list[str] = []
+
+    def attempt() -> None:
+        gate.wait()
+        try:
+            with Lock(place) as lock:
+                held.append(lock.note)
+                ended.wait()
+        except UsageError:
+            ended.wait()
+
+    threads = [threading.Thread(target=attempt) for _ in range(many)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return held
+
+
+def test_of_many_who_find_it_stale_one_takes_it_over(place: str) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for _ in range(3):
+        put_lock(place, pid=gone.pid, token=uuid.uuid4().hex)
+        assert len(_holders(place, 6)) == 1
+
+
+def test_who_stood_still_learns_that_the_lock_is_lost(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.02)
+    with Lock(place) as lock:
+        before = in_it(place).get("beat"), open_store(place).versioned("lock").modified_s
+        deadline = time.monotonic() + 10
+        while (in_it(place).get("beat"), open_store(place).versioned("lock").modified_s) == before:
+            assert time.monotonic() < deadline, "no heartbeat"
+        assert not lock.lost
+        put_lock(place, host="elsewhere", token="theirs")
+        while not lock.lost:
+            assert time.monotonic() < deadline, "not noticed"
+            time.sleep(0.01)
+    assert in_it(place)["token"] == "theirs", "what is somebody else's stays"
+
+
+def test_a_lock_taken_over_a_moment_before_is_put_back(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_lock(tmp_path, pid=gone.pid, token="stale")
+    late = Lock(tmp_path)._file
+    assert late.holder()[0]["token"] == "stale"
+    with Lock(tmp_path) as first:
+        assert not late.seize()
+        assert in_it(str(tmp_path))["token"] == first._file.token
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""One driver per working folder: a lock file with host, process and heartbeat."""
+"""One driver per working folder: a lock with host, process and heartbeat, in a folder or in an object store."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import json
 import os
 import socket
 import threading
-import time
 import uuid
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import FolderStore, Store, open_store
 
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 120.0
 """A lock of another host counts as left behind after this long without a heartbeat (default ours)."""
+
+_NAME = "lock"
 
 
 class Lock:
@@ -25,84 +28,215 @@ class Lock:
 
     Attributes:
         note: says whose lock was taken over; empty where there was none.
+        lost: whether another driver has taken it over, as it may when this process stood still for two minutes.
 
     Args:
-        folder: working folder; made if it is missing.
+        place: working folder, made if it is missing, or `s3://bucket/prefix`.
 
     Raises:
         UsageError: on entering, when another driver is at work there.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.path = Path(folder) / "lock"
+    def __init__(self, place: Path | str) -> None:
+        self.place = str(place)
         self.note = ""
+        self.lost = False
         self._stop = threading.Event()
-        self._token = uuid.uuid4().hex
+        self._thread: threading.Thread | None = None
+        store = open_store(place)
+        self._file: _File = _LinkedFile(store) if isinstance(store, FolderStore) else _StoredFile(store)
 
     def __enter__(self) -> Lock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(3):
-            if self._create():
-                threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True).start()
-                return self
-            self._take_over()
-        raise UsageError(f"{self.path.parent}: another run keeps taking the lock; wait for it to end")
+            if self._file.create():
+                return self._held()
+            found = self._file.holder()
+            if found is None:
+                continue  # released a moment ago
+            holder, age_s = found
+            known = {"pid", "host"} <= holder.keys()
+            who = f"process {holder['pid']} on {holder['host']}" if known else "unknown process"
+            if not holder.get("released") and _is_alive(holder, age_s):
+                raise UsageError(f"{self.place}: {who} is working there (seen {age_s:.0f} s ago); wait for it to end")
+            if self._file.seize():
+                self.note = "" if holder.get("released") else f"took over the lock of {who}, which is gone"
+                return self._held()
+        raise UsageError(f"{self.place}: another run keeps taking the lock; wait for it to end")
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        if (holder := _read(self.path)) is not None and holder.get("token") == self._token:
-            self.path.unlink(missing_ok=True)
+        if self._thread is not None:
+            self._thread.join()  # a heartbeat under way would come between
+        self._file.release()
 
-    def _create(self) -> bool:
-        """Atomic, also on file systems where O_EXCL is not: a hard link to a finished file."""
-        me = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": psutil.Process().create_time(),
-            "token": self._token,
-        }
-        draft = self.path.with_name(f"lock.{self._token}")
-        draft.write_text(json.dumps(me))
-        try:
-            os.link(draft, self.path)
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink()
-        return True
-
-    def _take_over(self) -> None:
-        holder = _read(self.path)
-        if holder is None:
-            return  # released a moment ago
-        try:
-            age = time.time() - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return
-        who = f"process {holder['pid']} on {holder['host']}" if {"pid", "host"} <= holder.keys() else "unknown process"
-        if _is_alive(holder, age):
-            raise UsageError(f"{self.path.parent}: {who} is working there (seen {age:.0f} s ago); wait for it to end")
-        aside = self.path.with_name(f"lock.{self._token}.stale")
-        try:
-            self.path.rename(aside)  # of two who find it stale, one succeeds
-        except FileNotFoundError:
-            return
-        aside.unlink()
-        self.note = f"took over the lock of {who}, which is gone"
+    def _held(self) -> Lock:
+        self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
+        self._thread.start()
+        return self
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             try:
-                os.utime(self.path)
-            except OSError:
+                self.lost = not self._file.beat()
+            except Exception:  # noqa: S112 -- a store that is away for a moment; who took the lock meanwhile, shows then
+                continue
+            if self.lost:
                 return
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+class _File(ABC):
+    """The lock as it lies there. `seize` takes the one that `holder` has just shown, and no other."""
+
+    def __init__(self) -> None:
+        self.token = uuid.uuid4().hex
+        self._beats = 0
+
+    @abstractmethod
+    def create(self) -> bool:
+        """Make it, unless there is one."""
+
+    @abstractmethod
+    def holder(self) -> tuple[dict[str, Any], float] | None:
+        """Whose it is, and seconds since it was last seen by the clock of the store; None where there is none."""
+
+    @abstractmethod
+    def seize(self) -> bool:
+        """Make it ours, if it is still what `holder` has shown."""
+
+    @abstractmethod
+    def beat(self) -> bool:
+        """Show that its holder lives; False where it is no longer ours."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let go of it, if it is ours."""
+
+    def _me(self, **more: Any) -> bytes:
+        self._beats += 1  # no two states have the same content, for that is what tells them apart
+        started = psutil.Process().create_time()
+        me = {"host": socket.gethostname(), "pid": os.getpid(), "started": started, "token": self.token}
+        return json.dumps({**me, "beat": self._beats, **more}).encode()
+
+
+class _LinkedFile(_File):
+    """In a folder: a hard link to a finished file, atomic also where O_EXCL is not; the heartbeat is its time."""
+
+    def __init__(self, store: FolderStore) -> None:
+        super().__init__()
+        self.path = store.folder / _NAME
+        self._seen = ""
+
+    def create(self) -> bool:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f"lock.{self.token}")
+        draft.write_bytes(self._me())
+        try:
+            os.link(draft, self.path)
+        except FileExistsError:
+            return draft.stat().st_nlink == 2  # a network file system made it and lost its answer
+        finally:
+            draft.unlink()
+        return True
+
+    def holder(self) -> tuple[dict[str, Any], float] | None:
+        clock = self.path.with_name(f"lock.{self.token}")
+        clock.touch()
+        now_s = clock.stat().st_mtime  # of the file server, whose clock may differ from ours
+        clock.unlink()
+        try:
+            data, seen_s = self.path.read_bytes(), self.path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        values = _parsed(data)
+        self._seen = str(values.get("token", ""))
+        return values, now_s - seen_s
+
+    def seize(self) -> bool:
+        aside = self.path.with_name(f"lock.{self.token}.stale")
+        try:
+            self.path.rename(aside)  # of two who find it stale, one succeeds
+        except FileNotFoundError:
+            return self.create()
+        try:
+            if str(_parsed(aside.read_bytes()).get("token", "")) != self._seen:
+                _link_back(aside, self.path)  # somebody took it over between our look and our step
+                return False
+        finally:
+            aside.unlink()
+        return self.create()
+
+    def beat(self) -> bool:
+        if not self._ours():
+            return False
+        os.utime(self.path)
+        return True
+
+    def release(self) -> None:
+        if self._ours():
+            self.path.unlink(missing_ok=True)
+
+    def _ours(self) -> bool:
+        try:
+            return bool(_parsed(self.path.read_bytes()).get("token") == self.token)
+        except FileNotFoundError:
+            return False
+
+
+class _StoredFile(_File):
+    """In an object store: every step is a compare-and-swap on the state that was seen, the heartbeat too.
+
+    Nobody deletes it, for no store deletes on a condition: who lets go says so in it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self._version = ""
+
+    def create(self) -> bool:
+        return self._store.create(_NAME, self._me()) and self._ours()
+
+    def holder(self) -> tuple[dict[str, Any], float] | None:
+        clock = f"lock-clock-{self.token}"
+        self._store.write(clock, self.token.encode())
+        now = self._store.versioned(clock)
+        self._store.delete(clock)
+        found = self._store.versioned(_NAME)
+        if found is None or now is None:
+            return None
+        self._version = found.version
+        return _parsed(found.data), now.modified_s - found.modified_s
+
+    def seize(self) -> bool:
+        return self._store.replace_if(_NAME, self._me(), self._version) and self._ours()
+
+    def beat(self) -> bool:
+        return self.seize()
+
+    def release(self) -> None:
+        if self._ours():
+            self._store.replace_if(_NAME, self._me(released=True), self._version)
+
+    def _ours(self) -> bool:
+        found = self._store.versioned(_NAME)
+        if found is None or _parsed(found.data).get("token") != self.token:
+            return False
+        self._version = found.version
+        return True
+
+
+def _link_back(aside: Path, path: Path) -> None:
+    """Put a lock back; where a third one has made its own meanwhile, the heartbeat of this one's holder finds out."""
+    if not path.exists():
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
+        values = json.loads(data)
     except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
