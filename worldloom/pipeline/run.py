@@ -116,7 +116,7 @@ class _Run:
         self.job, self.ledger, self.limit, self.only, self.dry = job, ledger, limit, only, dry
         self.layout = Layout(job.out)
         self.operations = plan_operations(job)
-        self.engine = engine or Engine(job.execution)
+        self.engine = engine or Engine(job.execution, job.out)
         self.given_items = items
         self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), dry=dry)
         self.work.retry = frozenset([retry] if isinstance(retry, str) else retry or ())
@@ -209,6 +209,7 @@ class _Run:
                 self.tables.append(self.packed.tally)
 
     def _end(self) -> RunSummary:
+        self.notes += self.engine.notes
         if self.work.failures:
             self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out}/quarantine")
             if self.layout.store.exists(PUT_AWAY):
