@@ -57,13 +57,17 @@ def operation(name: str, after: Sequence[str] = (), gives: str = "quality", **va
 
 
 def answer(row: Row, name: str, said: Any, **values: Any) -> Entry:
-    plain: dict[str, Any] = {"digest": hashlib.sha256(f"{row.key}{name}".encode()).hexdigest(), "bytes": 100}
+    plain: dict[str, Any] = {
+        "source": "s",
+        "digest": hashlib.sha256(f"{row.key}{name}".encode()).hexdigest(),
+        "bytes": 100,
+    }
     if isinstance(said, str):
         plain |= {"status": said, "reason": "because", "digest": ""}
     else:
         who = {"status": "ok", "confidence": said.get("confidence", 1.0)}
         plain |= {"status": "ok", "told": json.dumps({name: {**who, **said}})}
-    return Entry(row.key, name, f"{name}-recipe", "s", **{**plain, **values})
+    return Entry(row.key, name, f"{name}-recipe", **{**plain, **values})
 
 
 def ingested(rows: Sequence[Row], *, item: int, sha256: str) -> Entry:

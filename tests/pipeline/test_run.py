@@ -13,16 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.pipeline.conftest import write_video
 from tests.real_data import real_data
+from worldloom.catalogs.clip import Annotation, Camera, same_value
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.manifest import latest
+from worldloom.catalogs.manifest import commit, latest
 from worldloom.catalogs.verify import verify
+from worldloom.pipeline.answers import encode_annotation, encode_value
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import RunSummary
+from worldloom.pipeline.ledger import HUMAN, Entry, Ledger
+from worldloom.pipeline.parcel import pack_parcel
 from worldloom.pipeline.run import run_job
 from worldloom.pipeline.settings import Job
 from worldloom.pipeline.workspace import Workspace
@@ -139,6 +144,66 @@ def test_a_condition_changes_the_dataset_and_runs_no_annotator(
     assert set(summary.ran) == {"pack"}
     assert summary.table("compose").dropped == {"missing_pose": 1, "too_long": 1}
     assert [clip.frames for clip in ShardDataset(out / "dataset")] == [20]
+
+
+def test_a_correction_is_packed_and_only_what_builds_on_it_runs_again(
+    out: Path, make_job: Callable[..., Job], videos: Path, shared_ray: Engine
+) -> None:
+    space = Workspace(out)
+    key = next(key for key in space.clips() if space.clip(key).frames == 21)
+    line = encode_annotation(Annotation("ok", "human", "1", "", 1.0))
+    camera = Camera.known(np.tile(np.eye(4), (21, 1, 1)), (50, 50, 32, 24), "none")
+    payload = pack_parcel({"annotation.json": line, **encode_value("camera", camera)})
+    with Ledger(out, writable=True) as ledger:
+        digest = hashlib.sha256(payload).hexdigest()
+        ledger.append(Entry(key, "pose", HUMAN, "anything", "ok", digest=digest, payload=payload, bytes=len(payload)))
+    job = make_job(**values(videos))
+    summary = run_job(job)
+    assert summary.ran["labels"] == 1 and set(summary.ran) == {"labels", "pack"} and summary.committed
+    assert summary.table("pose").ok == 3 and summary.table("labels").ok == 3
+    corrected = ShardDataset(out / "dataset").get(key)
+    assert corrected.annotations["pose"].method == "human" and same_value(corrected.camera, camera)
+    assert corrected.annotations["labels"].status == "ok", "absent before there was a camera"
+    assert run_job(job).ran == {}
+
+
+def test_append_leaves_the_shards_that_are_there(
+    out: Path, make_job: Callable[..., Job], videos: Path, tmp_path: Path, shared_ray: Engine
+) -> None:
+    folder = tmp_path / "more"
+    shutil.copytree(videos, folder)
+    write_video(folder / "d.mp4", 30, 9)
+    before = latest(out / "dataset")
+    job = make_job(**values(folder))
+    first = run_job(job, append=True)
+    after = latest(out / "dataset")
+    assert first.committed and after.operation == "append" and after.parent == before.number
+    assert set(before.shards) < set(after.shards) and after.samples == before.samples + 2
+    assert {clip.frames for clip in ShardDataset(out / "dataset")} == {20, 21, 24, 30, 39, 41, 47, 59}
+    assert verify(out / "dataset").problems == []
+    again = run_job(job, append=True)
+    assert again.ran == {} and not again.committed and "nothing new" in again.notes[-1]
+    fresh = run_job(make_job(**values(folder, out=str(tmp_path / "fresh"))))
+    assert fresh.committed
+    assert run_job(job).committed, "without append the plan is a function of the contents alone"
+    assert digests(out / "dataset") == digests(tmp_path / "fresh" / "dataset")
+
+
+def test_what_was_taken_down_does_not_come_back(
+    out: Path, make_job: Callable[..., Job], videos: Path, shared_ray: Engine
+) -> None:
+    space = Workspace(out)
+    keys = {space.clip(key).frames: key for key in space.clips()}
+    sha256 = space.clip(keys[24]).sha256
+    now = latest(out / "dataset")
+    removed = [{"key": keys[20]}, {"sha256": sha256}]
+    taken = now.model_copy(update={"number": now.number + 1, "operation": "remove", "notes": {"removed": removed}})
+    commit(out / "dataset", taken)
+    summary = run_job(make_job(**values(videos)))
+    assert summary.table("compose").dropped == {"taken_down": 2} and balanced(summary)
+    assert {clip.frames for clip in ShardDataset(out / "dataset")} == {21, 41}
+    assert latest(out / "dataset").notes["removed"] == removed, "and never does"
+    assert not run_job(make_job(**values(videos))).committed
 
 
 def test_a_new_video_costs_itself_and_a_lost_one_leaves_the_dataset(
