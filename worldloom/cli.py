@@ -26,6 +26,9 @@ from worldloom.commands.demo import demo
 from worldloom.commands.doctor import doctor
 from worldloom.commands.generate import generate
 from worldloom.commands.inspect import inspect
+from worldloom.commands.merge import merge
+from worldloom.commands.remove import remove
+from worldloom.commands.rollback import rollback
 from worldloom.commands.run import run
 from worldloom.commands.scorecard import scorecard
 from worldloom.commands.status import status
@@ -122,7 +125,23 @@ def _explain(text: str, *, expected: bool) -> None:
         console.hint("this is a fault of worldloom; the same command with --debug shows where it happened")
 
 
-for _verb in (demo, doctor, run, status, clean, inspect, annotate, scorecard, verify, train, generate):
+_VERBS = (
+    demo,
+    doctor,
+    run,
+    status,
+    clean,
+    inspect,
+    annotate,
+    scorecard,
+    verify,
+    remove,
+    merge,
+    rollback,
+    train,
+    generate,
+)
+for _verb in _VERBS:
     app.command(_verb.__name__)(guarded(_verb))
 
 

@@ -42,6 +42,9 @@ OPERATIONS = (
 )
 """Columns that are always there, whether or not the job ran them."""
 
+MAX_SHARD_BYTES = 1 << 46
+"""No member lies beyond it, whatever a catalog claims (ours)."""
+
 _WHO = {
     "status": pa.string(),
     "method": pa.string(),
@@ -292,9 +295,26 @@ def read_catalog(path: Path | str) -> pa.Table:
         raise BadInput("bad_catalog", "no such file", where=path) from None
     except (pa.ArrowException, OSError) as error:
         raise BadInput("bad_catalog", f"not a readable Parquet file ({error})", where=path) from None
-    if missing := [name for name in ("key", "shard", "members") if name not in table.column_names]:
-        raise BadInput("bad_catalog", f"has no column {', '.join(missing)}", where=path)
+    if problem := _places_problem(table):
+        raise BadInput("bad_catalog", problem, where=path)
     return table
+
+
+def _places_problem(table: pa.Table) -> str:
+    """Why readers could not follow its keys, shards and members; empty where they can."""
+    for name, kind in {name: _PLAIN[name] for name in ("key", "split", "shard", "members")}.items():
+        if table.column_names.count(name) != 1:
+            return f"has no column {name}" if name not in table.column_names else f"has two columns {name}"
+        column = table.column(name)
+        if column.null_count or column.type != kind:
+            return f"column {name} is {column.type} with {column.null_count} values missing, {kind} expected"
+    members = table.column("members").combine_chunks().flatten()
+    for name in ("offset", "length"):
+        values = members.field(name)
+        lowest, highest = pc.min_max(values).as_py().values()
+        if values.null_count or (lowest is not None and not 0 <= lowest <= highest < MAX_SHARD_BYTES):
+            return f"a member has the {name} {lowest if lowest is None or lowest < 0 else highest}"
+    return ""
 
 
 def matching(table: pa.Table, where: str) -> np.ndarray:

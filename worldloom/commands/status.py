@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -124,6 +123,7 @@ def _say_how_it_ended(found: Snapshot, out: Path) -> None:
 def print_lost(space: Workspace, every: bool) -> None:
     """Why rows were lost: an example per reason, or every row; failed ones with the command that tries one alone."""
     from worldloom.commands.funnel import here
+    from worldloom.pipeline.quarantine import case_name
 
     groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     for row in space.problems():
@@ -132,7 +132,7 @@ def print_lost(space: Workspace, every: bool) -> None:
         console.say(f"{operation}: {len(rows)} {ended}, {reason or 'unnamed'}")
         for row in rows if every else rows[:1]:
             console.say(f"  {_said(row, whole=every)}")
-            file = quarantine_name(row)
+            file = case_name(row.operation, row.item)
             if space.layout.store.exists(file):
                 console.say(f"  alone: worldloom annotate {here(space.out)}/{file}")
     if any(len(rows) > 1 for rows in groups.values()) and not every:
@@ -150,12 +150,6 @@ def _said(row: Entry, *, whole: bool) -> str:
     if not whole and (len(lines) > 1 or len(error) > SAID):
         error = lines[0][:SAID] + " ..."
     return f"{item}: {error}"
-
-
-def quarantine_name(row: Entry) -> str:
-    """File that says all about a failed row, in the working folder."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", row.item)[-100:]
-    return f"quarantine/{row.operation}/{name}.json"
 
 
 def _as_json(found: Snapshot | None, space: Workspace | None) -> dict[str, Any]:

@@ -150,12 +150,12 @@ class PackSupervisor:
 
 
 def as_row(ending: Ending, payload: bytes) -> dict[str, Any]:
-    """The columns of a ledger row that an ending fills, and the trace for the quarantine."""
+    """The columns of a ledger row that an ending fills, and `trace`: the evidence for the quarantine."""
     return {
         "status": ending.status,
         "reason": ending.reason,
         "error": ending.error,
-        "trace": ending.trace,
+        "trace": ending.evidence(),
         "digest": hashlib.sha256(payload).hexdigest() if payload else "",
         "bytes": ending.result.get("bytes", len(payload)),
         "seconds": round(ending.seconds, 4),

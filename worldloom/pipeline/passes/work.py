@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from worldloom.pipeline.known import is_among
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
+from worldloom.pipeline.quarantine import remove_case, write_case
 from worldloom.pipeline.settings import Job
 
 EVERY_FAILURE = ("failed", "all")
@@ -65,19 +65,17 @@ class Work:
         named = lost & is_among(answers["reason"], self.retry)
         return named if self.retry.isdisjoint(EVERY_FAILURE) else named | failed
 
-    def record(self, entry: Entry, trace: str = "") -> None:
+    def record(self, entry: Entry, evidence: Mapping[str, Any] | None = None) -> None:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
         self.ledger.append(entry)
         self.count(entry.operation)
         if self.hear is not None:
             self.hear(entry)
-        if entry.status != "failed":
-            return
-        self.failures += 1
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", entry.item)[-100:]
-        names = ("item", "operation", "recipe", "reason", "error", "attempts", "seconds", "host")
-        values = {name: getattr(entry, name) for name in names} | {"trace": trace.splitlines()}
-        self.layout.write_json(f"quarantine/{entry.operation}/{name}.json", values)
+        if entry.status == "failed":
+            self.failures += 1
+            write_case(self.layout, entry, evidence or {})
+        elif self.retry:
+            remove_case(self.layout, entry.operation, entry.item)
 
     def count(self, name: str, rows: int = 1) -> None:
         """Note that rows of a pass or operation ran."""
