@@ -121,14 +121,14 @@ class _Run:
         self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), dry=dry)
         self.work.retry = frozenset([retry] if isinstance(retry, str) else retry or ())
         self.tables: list[Tally] = []
-        self.notes: list[str] = []
+        # Refused before the standing of an earlier run is written over.
+        self.notes = explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         self.packed = Packed()
 
     def go(self) -> RunSummary:
         items = self._items()
         wanted = wanted_items(self.job, items)
         self._check_once(items, wanted)
-        self.notes += explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         if not self.dry:
             self._prepare(wanted)
         self.engine.stages = [
