@@ -192,11 +192,18 @@ def test_options_of_run_reach_the_job(tmp_path, monkeypatch):
         return RunSummary((), tmp_path / "out")
 
     monkeypatch.setattr("worldloom.pipeline.run.run_job", run_job)
-    options = ["--dry-run", "--limit", 3, "--only", "ingest", "--retry", "timeout", "--workers", 2, "--address", "auto"]
-    assert worldloom("run", job_file(tmp_path), "ingest.fps=8", *options).exit_code == 0
-    assert seen["job"].ingest.fps == 8
-    wanted = {"dry_run": True, "limit": 3, "only": "ingest", "retry": "timeout", "workers": 2, "address": "auto"}
-    assert wanted.items() <= seen.items()
+    options = ["--limit", 3, "--only", "ingest", "--retry", "timeout", "--retry", "crashed", "--append"]
+    more = ["--workers", 2, "--address", "auto"]
+    assert worldloom("run", job_file(tmp_path), "ingest.fps=8", *options, *more).exit_code == 0
+    assert seen["job"].ingest.fps == 8 and seen["job"].pack.append
+    assert (seen["dry_run"], seen["limit"], seen["only"], seen["workers"]) == (False, 3, "ingest", 2)
+    assert (seen["retry"], seen["address"]) == (["timeout", "crashed"], "auto")
+
+
+def test_a_sample_without_a_dry_run_is_usage(tmp_path):
+    result = worldloom("run", job_file(tmp_path), "--sample", 3)
+    assert result.exit_code == 2
+    assert "add --dry-run" in result.stderr
 
 
 def test_a_number_out_of_range_is_usage(tmp_path):

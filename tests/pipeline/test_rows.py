@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
-from worldloom.pipeline.rows import explain_retry, ledger_rows, lost_reasons
+from worldloom.pipeline.rows import explain_retry, ledger_rows, lost_reasons, was_interrupted
 
 
 @pytest.fixture
@@ -51,3 +55,27 @@ def test_a_reason_that_no_row_has_is_told_before_the_work(out: Path) -> None:
     assert note == "--retry moonlight: no row has this reason (lost rows: timeout 2, too_short 1)"
     with pytest.raises(UsageError, match="did you mean 'timeout'"):
         explain_retry(store, ["timout"])
+
+
+def test_an_interrupt_during_a_query_is_known_as_one() -> None:
+    """What DuckDB makes of a handler that raises, as the command line's does."""
+    heavy = "SELECT count(*) FROM range(100000000) one, range(1000) two WHERE one.range % 7 = two.range % 11"
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def send() -> None:
+        time.sleep(0.3)
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        thread = threading.Thread(target=send)
+        thread.start()
+        with duckdb.connect() as connection, pytest.raises((KeyboardInterrupt, RuntimeError)) as stopped:
+            connection.execute(heavy)
+        thread.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert was_interrupted(stopped.value)
+    assert not was_interrupted(RuntimeError("disk full")) and not was_interrupted(ValueError("Query interrupted"))

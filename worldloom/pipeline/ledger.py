@@ -238,7 +238,7 @@ class Ledger:
         """
         asked = np.asarray(sequences, np.int64)
         wanted = pa.table({"sequence": asked, "number": np.arange(len(asked))})
-        names = ", ".join(name for name in columns if name != "sequence")
+        names = ", ".join(f'"{name}"' for name in columns if name != "sequence")  # `at` is a word of DuckDB's
         first, last = (int(asked.min()), int(asked.max())) if len(asked) else (0, 0)
         found = self._ask(
             f"SELECT number, sequence{', ' if names else ''}{names} FROM known JOIN wanted USING (sequence) "  # noqa: S608

@@ -106,3 +106,10 @@ def explain_retry(store: Store, reasons: Collection[str]) -> list[str]:
         found = f"lost rows: {there}" if there else "nothing failed or was dropped"
         notes.append(f"--retry {reason}: no row has this reason ({found})")
     return notes
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an error is Ctrl-C; DuckDB tells it in its own words where it comes during a query."""
+    return isinstance(error, KeyboardInterrupt) or (
+        type(error) is RuntimeError and str(error).startswith("Query interrupted")
+    )

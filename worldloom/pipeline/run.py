@@ -28,7 +28,7 @@ from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage, removed_from
 from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
 from worldloom.pipeline.progress import Progress, Silent
-from worldloom.pipeline.rows import explain_retry
+from worldloom.pipeline.rows import explain_retry, was_interrupted
 from worldloom.pipeline.segments import write_table
 from worldloom.pipeline.settings import Job
 from worldloom.pipeline.standing import Standing
@@ -94,7 +94,9 @@ def run_job(
             work.progress, work.hear = standing, standing.hear
             try:
                 return run.go()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, RuntimeError) as error:
+                if not was_interrupted(error):
+                    raise
                 rows = sum(work.ran.values())
                 raise KeyboardInterrupt(f"{rows} rows done in this run, the same command resumes") from None
 
@@ -121,14 +123,14 @@ class _Run:
         self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), dry=dry)
         self.work.retry = frozenset([retry] if isinstance(retry, str) else retry or ())
         self.tables: list[Tally] = []
-        self.notes: list[str] = []
+        # Refused before the standing of an earlier run is written over.
+        self.notes = explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         self.packed = Packed()
 
     def go(self) -> RunSummary:
         items = self._items()
         wanted = wanted_items(self.job, items)
         self._check_once(items, wanted)
-        self.notes += explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         if not self.dry:
             self._prepare(wanted)
         self.engine.stages = [
