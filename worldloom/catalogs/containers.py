@@ -8,6 +8,7 @@ and never as a URL.
 from __future__ import annotations
 
 import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,8 @@ def _head(video: Path | str | bytes) -> bytes:
     if isinstance(video, bytes):
         return video[:_HEAD_BYTES]
     try:
+        if not stat.S_ISREG(Path(video).stat().st_mode):  # opening a pipe waits for ever
+            raise BadInput("not_video", "a pipe, a device or a folder, no file", where=video)
         with Path(video).open("rb") as file:
             return file.read(_HEAD_BYTES)
     except FileNotFoundError:
