@@ -6,7 +6,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.pipeline.conftest import write_video
@@ -47,15 +46,14 @@ def test_file_names_are_never_commands_or_addresses(tmp_path: Path) -> None:
         write_video(folder / name, 20, number)
     found = [ingest(folder, name, tmp_path / "out") for name in names]
     assert all(len(one["facts"]["clips"]) == 1 for one in found)
-    assert not list(tmp_path.rglob("hacked*")) or (folder / "$(touch hacked).mp4").exists()
+    assert not [path for path in (tmp_path, Path.cwd(), folder) if (path / "hacked").exists()]
     keys = {one["facts"]["clips"][0]["key"] for one in found}
     assert {path.stem for path in (tmp_path / "out" / "clips").rglob("*.mp4")} == keys, "our own names on our own disk"
 
 
 def test_a_name_that_is_no_text_costs_one_row(tmp_path: Path) -> None:
     write_video(tmp_path / "good.mp4", 20, 0)
-    with open(os.fsencode(tmp_path) + b"/bad\xff.mp4", "wb") as file:
-        file.write((tmp_path / "good.mp4").read_bytes())
+    os.link(tmp_path / "good.mp4", os.fsencode(tmp_path) + b"/bad\xff.mp4")
     items = list(FolderSource(kind="folder", path=tmp_path).items())
     assert [item.problem[0] if item.problem else None for item in items] == ["bad_name", None]
     wanted_rows((item.id, "ingest", "recipe", item.fingerprint()) for item in items)
@@ -185,4 +183,3 @@ def test_numbers_that_would_take_all_memory_are_refused(tmp_path: Path) -> None:
     (tmp_path / "gt.txt").write_text("2000000000,1,0,0,5,5,1,1,1\n")
     with pytest.raises(BadInput, match="too many"):
         mot.read_mot(tmp_path / "gt.txt")
-    assert np.isfinite(mot.MAX_CELLS)
