@@ -41,7 +41,7 @@ from worldloom.catalogs.config import Strict  # noqa: E402
 FRAMES, HEIGHT, WIDTH, FPS = 77, 96, 160, Fraction(16)
 TROUBLES = ("SIGSEGV", "os._exit", "endless loop", "out of memory", "full disk", "endless grandchild")
 EXPECTED = ("crashed", "crashed", "timeout", "out_of_memory", "disk_full", "timeout")
-DEADLINE_S = 10.0
+DEADLINE_S = 15.0
 
 
 class NoRules(Strict):
@@ -56,7 +56,7 @@ class Poison(Annotator):
     method = "poison"
     gives = "quality"
     Config = NoRules
-    resources = Resources(deadline_s=DEADLINE_S, memory_mb=1000)
+    resources = Resources(deadline_s=DEADLINE_S, memory_mb=500)
 
     def annotate(self, clip: Clip, scratch: Path) -> Given | Absent:
         """Nothing unusual for a clip of FRAMES frames."""
