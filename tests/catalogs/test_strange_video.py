@@ -252,3 +252,27 @@ def test_ten_bits_keep_their_brightness() -> None:
     with Frames(path) as frames:
         grey = frames[0].astype(np.float64) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(grey.mean(), (luma.mean() / 4 - 16) * 255 / 219, atol=2)
+
+
+def test_a_stream_that_appears_in_the_middle_ends_the_video_and_nothing_else(tmp_path: Path) -> None:
+    """PyAV answers a packet of a stream that the header did not announce with an IndexError."""
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w", format="mpegts") as out:
+        stream = out.add_stream("mpeg2video", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(30):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(i)[:48, :64].copy(), format="rgb24")))
+        out.mux(stream.encode(None))
+    first = path.read_bytes()
+    # The same once more with its video under another packet identifier, far behind what is analysed at opening.
+    second = bytearray(first)
+    for at in range(0, len(second), 188):
+        if int.from_bytes(second[at + 1 : at + 3], "big") & 0x1FFF == 256:
+            second[at + 2] = 0x20
+    path.write_bytes(first * 40 + bytes(second))
+    source = decode_source(path)
+    assert sum(1 for _ in source) > 1000 and "a stream appears" in source.error
+    assert probe(path).frames > 1000
+    with Frames(path) as frames:
+        assert len(frames) > 1000
+        frames[[3, len(frames) - 1]]

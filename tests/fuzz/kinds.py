@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,20 @@ def _read_manifest(folder: Path, path: Path) -> None:
     latest(folder / "dataset")
 
 
+def _episode(folder: Path) -> None:
+    from tests.catalogs.formats.test_egodex_hdf5 import write_episode
+
+    write_episode(folder / "0.hdf5")
+
+
+def _read_episode(folder: Path, path: Path) -> None:
+    from worldloom.catalogs.formats.egodex_hdf5 import read_egodex_hdf5
+
+    read_egodex_hdf5(path)
+
+
+_HDF5 = (Kind("hdf5", _episode, ("0.hdf5",), damage_bytes, _read_episode, contains=True),)
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -205,6 +220,7 @@ KINDS: dict[str, Kind] = {
         _dataset("catalog", "dataset/catalog-*", damage_parquet),
         Kind("manifest", _manifest_without_card, ("dataset/manifests/*",), damage_json, _read_manifest),
         Kind("job_yaml", _job, ("job.yaml",), damage_yaml, _read_job),
+        *(_HDF5 if find_spec("h5py") else ()),
         Kind("quarantine", _case, ("quarantine/pose/a.json",), damage_json, _read_case),
     )
 }

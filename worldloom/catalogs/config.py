@@ -17,7 +17,7 @@ from worldloom.catalogs.errors import UsageError
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What PyYAML raises besides its own errors."""
 
-_MAX_VALUES = 1_000_000
+_MAX_VALUES = 100_000
 _MAX_DEPTH = 100
 _MAX_SHOWN = 300
 

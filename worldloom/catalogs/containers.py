@@ -8,6 +8,7 @@ and never as a URL.
 from __future__ import annotations
 
 import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from worldloom.catalogs.errors import BadInput
 _FORMATS = "mov,matroska,webm,avi,mpegts"
 _CONVERT = "Convert it first: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
 _HEAD_BYTES = 1024
+DEMUX_ERRORS = (av.error.FFmpegError, IndexError)
+"""IndexError is PyAV's answer to a packet of a stream that the header did not announce (found by fuzzing .ts)."""
+
 NO_TIME = -(1 << 62)
 """Stands for the PTS of a packet that has none."""
 
@@ -184,7 +188,7 @@ def read_packets(container: Any, stream: Any) -> PacketTable:
                 key.append(bool(packet.is_keyframe))
     except MemoryError:
         raise
-    except av.error.FFmpegError as problem:
+    except DEMUX_ERRORS as problem:
         error = error_text(problem)
     order = np.argsort(np.asarray(pts, np.int64), kind="stable")
     ascending = np.asarray(pts, np.int64)[order]
@@ -196,6 +200,8 @@ def _head(video: Path | str | bytes) -> bytes:
     if isinstance(video, bytes):
         return video[:_HEAD_BYTES]
     try:
+        if not stat.S_ISREG(Path(video).stat().st_mode):  # opening a pipe waits for ever
+            raise BadInput("not_video", "a pipe, a device or a folder, no file", where=video)
         with Path(video).open("rb") as file:
             return file.read(_HEAD_BYTES)
     except FileNotFoundError:
@@ -219,5 +225,7 @@ def _check_claims(container: Any, decoder: Any, limits: VideoLimits, where: str 
 
 def error_text(error: Exception) -> str:
     """What FFmpeg says, without the file's name."""
+    if isinstance(error, IndexError):
+        return "a stream appears in the middle of the file"
     text = getattr(error, "strerror", None) or str(error)
     return str(text)[:200]

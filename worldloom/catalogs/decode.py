@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-from worldloom.catalogs.containers import VideoLimits, choose_stream, open_video
+from worldloom.catalogs.containers import DEMUX_ERRORS, VideoLimits, choose_stream, error_text, open_video
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.probe import orientation
 
@@ -108,8 +108,8 @@ class SourceFrames:
                     self.damaged += 1
         except MemoryError:
             raise
-        except av.error.FFmpegError as error:
-            self.error = f"cannot be read after {self.frames} frames ({error.strerror})"
+        except DEMUX_ERRORS as error:
+            self.error = f"cannot be read after {self.frames} frames ({error_text(error)})"
 
     def _usual_step(self) -> int:
         rate = self._stream.average_rate or Fraction(25)

@@ -14,7 +14,15 @@ from typing import Any
 import av
 import numpy as np
 
-from worldloom.catalogs.containers import NO_TIME, VideoLimits, choose_stream, error_text, open_video, read_packets
+from worldloom.catalogs.containers import (
+    DEMUX_ERRORS,
+    NO_TIME,
+    VideoLimits,
+    choose_stream,
+    error_text,
+    open_video,
+    read_packets,
+)
 from worldloom.catalogs.errors import BadInput
 
 _SCAN_FOR_ENCRYPTION_BYTES = 4 << 20
@@ -174,7 +182,7 @@ def _first_frame(container: Any, stream: Any) -> tuple[Any, str]:
                 problem = error_text(error)
     except MemoryError:
         raise
-    except av.error.FFmpegError as error:
+    except DEMUX_ERRORS as error:
         problem = error_text(error)
     return None, problem
 

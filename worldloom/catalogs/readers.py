@@ -10,10 +10,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import av
 import numpy as np
 
-from worldloom.catalogs.containers import VideoLimits, choose_stream, open_video, read_packets
+from worldloom.catalogs.containers import (
+    DEMUX_ERRORS,
+    VideoLimits,
+    choose_stream,
+    error_text,
+    open_video,
+    read_packets,
+)
 from worldloom.catalogs.decode import Converter
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.probe import orientation, rate_of
@@ -147,8 +153,8 @@ class PyavReader:
             return next(self._decoded, None)
         except MemoryError:
             raise
-        except av.error.FFmpegError as error:
-            message = f"decoding stops near frame {self._next} of {len(self._pts)} ({error.strerror})"
+        except DEMUX_ERRORS as error:
+            message = f"decoding stops near frame {self._next} of {len(self._pts)} ({error_text(error)})"
             raise BadInput("damaged", message, where=self._where) from None
 
 

@@ -87,6 +87,10 @@ class Envelope:
         call = {"entry": self._child.entry, "payload": _plain(payload), "limits": limits.model_dump()}
         return replace(ending, call=call)
 
+    def child_pid(self) -> int | None:
+        """Process id of the child while it is warm."""
+        return self._child.pid
+
     def close(self) -> None:
         """End the child."""
         self._child.close()

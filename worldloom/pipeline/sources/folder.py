@@ -30,4 +30,8 @@ class FolderSource(Source):
         source = self.model_dump(mode="json")
         for path in walk_files(self.path, recursive=self.recursive):
             uri = path.relative_to(self.path).as_posix()
+            if (plain := uri.encode("utf-8", "backslashreplace").decode()) != uri:
+                problem = "bad_name", "its name is not UTF-8; rename it"
+                yield SourceItem(source, plain, "", self.licence, problem=problem)
+                continue
             yield SourceItem(source, uri, str(path.absolute()), self.licence)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldloom.catalogs.config import Strict, digest
-from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
     from worldloom.catalogs.clip import Clip
@@ -146,6 +146,12 @@ def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Hex digest of a file."""
+    """Hex digest of a file.
+
+    Raises:
+        BadInput: `not_video`, it is a pipe, a device or a folder, which may never end.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        raise BadInput("not_video", "a pipe, a device or a folder, no file", where=path)
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
