@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -176,7 +177,7 @@ def test_over_the_failure_budget_is_3_and_says_what_to_do(tmp_path, monkeypatch)
     monkeypatch.setattr("worldloom.pipeline.run.run_job", lambda *_, **__: summary)
     result = worldloom("run", job_file(tmp_path))
     assert result.exit_code == 3
-    assert "2: timeout 2" in result.stdout
+    assert ["ingest", "failed", "timeout", "2"] in [line.split() for line in result.stdout.splitlines()]
     assert "failure budget" in result.stderr
     assert result.stdout.splitlines()[-1].startswith("next: worldloom ")
 
@@ -269,7 +270,8 @@ class Waiting(Annotator):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_is_130_and_the_same_command_resumes(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_130_and_the_same_command_resumes(number, tmp_path):
     from worldloom.catalogs.video import encode_frames
 
     (tmp_path / "videos").mkdir()
@@ -279,17 +281,27 @@ def test_an_interrupted_run_is_130_and_the_same_command_resumes(tmp_path):
     entry = {"waiting_annotator:Waiting": {"go": str(tmp_path / "go")}}
     job = job_file(tmp_path, annotate=[entry], execution={"workers": 1})
     command = [sys.executable, "-m", "worldloom.cli", "run", str(job)]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
 
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert first.stdout.readline().startswith("ingest: 1 in "), "annotate has begun, and waits"
-    first.send_signal(signal.SIGINT)
+    seen = worldloom("status", tmp_path / "out").stdout
+    assert f"running: process {first.pid} on " in seen
+    assert "ingest" in seen and "next: worldloom status" in seen
+    first.send_signal(number)
     _, said = first.communicate(timeout=120)
     assert first.returncode == 130, said
-    assert "interrupted; the same command resumes" in said
+    assert "stopping: finished rows are kept" in said
+    assert "interrupted; 1 rows done in this run, the same command resumes" in said
+    standing = worldloom("status", tmp_path / "out")
+    assert "interrupted" in standing.stderr and "the same command resumes" in standing.stderr
 
     (tmp_path / "go").touch()
     second = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert second.returncode == 0, second.stderr
     assert not second.stdout.startswith("ingest: "), "what was finished is not done again"
     assert "manifest 1 (committed)" in second.stdout
+    told = json.loads(worldloom("status", tmp_path / "out", "--json").stdout)
+    assert told["running"] is False and told["standing"]["how"] == "done" and told["manifest"] == 1
+    assert [table["ok"] for table in told["tables"] if table["name"] == "waiting"] == [1]

@@ -7,8 +7,13 @@ imported here: every verb imports what it needs when it runs.
 from __future__ import annotations
 
 import functools
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -16,10 +21,14 @@ import typer
 from worldloom import __version__, console
 from worldloom.catalogs.errors import WorldloomError
 from worldloom.commands.annotate import annotate
+from worldloom.commands.clean import clean
 from worldloom.commands.demo import demo
 from worldloom.commands.doctor import doctor
 from worldloom.commands.generate import generate
 from worldloom.commands.inspect import inspect
+from worldloom.commands.merge import merge
+from worldloom.commands.remove import remove
+from worldloom.commands.rollback import rollback
 from worldloom.commands.run import run
 from worldloom.commands.scorecard import scorecard
 from worldloom.commands.status import status
@@ -27,6 +36,8 @@ from worldloom.commands.train import train
 from worldloom.commands.verify import verify
 
 INTERRUPTED = 130
+STOPPABLE = ("run",)
+"""Verbs that say so when they are asked to stop, by Ctrl-C or by a scheduler; training saves a checkpoint itself."""
 
 app = typer.Typer(
     name="worldloom",
@@ -63,12 +74,13 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            verb(*args, **kwargs)
+            with stopping() if verb.__name__ in STOPPABLE else nullcontext():
+                verb(*args, **kwargs)
         except WorldloomError as error:
             _explain(str(error), expected=True)
             raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            console.error("interrupted; the same command resumes")
+        except KeyboardInterrupt as stop:
+            console.error(f"interrupted; {str(stop) or 'the same command resumes'}")
             raise typer.Exit(INTERRUPTED) from None
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise  # typer knows what these mean; it ends quietly when the reader of a pipe goes away
@@ -79,6 +91,32 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM, which schedulers send, end the work in order, and a second one end it at once."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os.write(2, b"\nstopped at once; what was flushed is kept, the same command resumes\n")
+            os._exit(INTERRUPTED)
+        asked = True
+        # Not through the console: it may be in the middle of a line, and is not made to be entered twice.
+        os.write(2, b"\nstopping: finished rows are kept, work in flight is given up; again to stop at once\n")
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _explain(text: str, *, expected: bool) -> None:
     if console.settings.debug:
         console.traceback()
@@ -87,7 +125,23 @@ def _explain(text: str, *, expected: bool) -> None:
         console.hint("this is a fault of worldloom; the same command with --debug shows where it happened")
 
 
-for _verb in (demo, doctor, run, status, inspect, annotate, scorecard, verify, train, generate):
+_VERBS = (
+    demo,
+    doctor,
+    run,
+    status,
+    clean,
+    inspect,
+    annotate,
+    scorecard,
+    verify,
+    remove,
+    merge,
+    rollback,
+    train,
+    generate,
+)
+for _verb in _VERBS:
     app.command(_verb.__name__)(guarded(_verb))
 
 

@@ -82,6 +82,12 @@ def following(command: str) -> None:
     out().print(f"next: {command}", markup=False, style="bold" if sys.stdout.isatty() else None)
 
 
+def clear() -> None:
+    """Start at the top of an empty screen; nothing where stdout is no terminal."""
+    if sys.stdout.isatty():
+        print("\033[H\033[2J", end="", flush=True)
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
     """A table; columns whose cells are all numbers stand to the right.
 
@@ -96,7 +102,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
 
     drawn = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
     for column, name in enumerate(headers):
-        numeric = bool(rows) and all(_is_number(row[column]) for row in rows)
+        cells = [row[column] for row in rows if row[column] != ""]
+        numeric = bool(cells) and all(_is_number(cell) for cell in cells)
         drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(_cell(cell)) for cell in row))

@@ -83,10 +83,10 @@ def run_demo(
         summary = run_job(job, workers=workers, progress=diary)
         report = _verify(diary, summary)
         count = workers or job.execution.worker_count
-        card = score_run(summary.out, workers=count, progress=diary, command=command)
-        _keep(summary, card)
-        training = _train(diary, summary) if model and report is not None and not report.problems else None
-        page = _draw(diary, summary, card, training)
+        card = score_run(out, workers=count, progress=diary, command=command)
+        _keep(out, summary, card)
+        training = _train(diary, out, summary) if model and report is not None and not report.problems else None
+        page = _draw(diary, out, summary, card, training)
     _say_what_came_out(summary, card)
     failed = report is None or bool(report.problems)
     return DemoResult(page, 1 if failed else summary.exit_code, "worldloom run FOLDER")
@@ -250,17 +250,17 @@ def _verify(diary: Diary, summary: RunSummary) -> VerifyReport | None:
     return report
 
 
-def _keep(summary: RunSummary, card: Scorecard) -> None:
+def _keep(out: Path, summary: RunSummary, card: Scorecard) -> None:
     """The scorecard beside the run, and in the card of the dataset."""
     from worldloom.catalogs.card import write_card
 
-    place = summary.out / "scorecard.json"
+    place = out / "scorecard.json"
     card.save(place)
     if summary.dataset is not None:
         write_card(summary.dataset, place)
 
 
-def _train(diary: Diary, summary: RunSummary) -> TrainingContent | None:
+def _train(diary: Diary, out: Path, summary: RunSummary) -> TrainingContent | None:
     """The second half; needs a held-out clip, so more than one world."""
     from worldloom.catalogs.dataset import ShardDataset
     from worldloom.demo_model import demo_recipe, train_and_walk
@@ -274,17 +274,18 @@ def _train(diary: Diary, summary: RunSummary) -> TrainingContent | None:
         return None
     space = Workspace(summary.out)
     truths = {key: truth for key in space.clips() if (truth := space.truth(key)) is not None}
-    content = train_and_walk(summary.out, summary.dataset, truths, diary)
-    run = demo_recipe(summary.out, summary.dataset).out
+    dataset = Path(summary.dataset)
+    content = train_and_walk(out, dataset, truths, diary)
+    run = demo_recipe(out, dataset).out
     console.say(f"walk with it: worldloom generate {run} --image PICTURE --actions 'w w a a'")
     return content
 
 
-def _draw(diary: Diary, summary: RunSummary, card: Scorecard, training: TrainingContent | None) -> Path:
+def _draw(diary: Diary, out: Path, summary: RunSummary, card: Scorecard, training: TrainingContent | None) -> Path:
     from worldloom.report.demo_page import write_report
 
-    page = summary.out / "report.html"
-    steps = steps_of(summary.out, diary.took)
+    page = out / "report.html"
+    steps = steps_of(out, diary.took)
     with diary.step("report"):
         write_report(page, contents(summary, card, steps, training))
     return page

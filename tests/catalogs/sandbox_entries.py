@@ -136,3 +136,32 @@ def look(path: str) -> tuple[str, int]:
     except BadInput as refusal:
         return refusal.reason, 0
     return "ok", count
+
+
+def spawn_into_own_session(path: str) -> None:
+    """A grandchild that no signal to the process group reaches."""
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    Path(path).write_text(str(grandchild.pid))
+    loop()
+
+
+def spawn_that_eat() -> None:
+    """Memory of four grandchildren, none of which is too large by itself."""
+    code = "x = [bytearray(b'1') * (8 << 20) for _ in range(12)]\nwhile True: pass"
+    for one in [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]:
+        one.wait()
+
+
+def write_file(path: str, size: int) -> None:
+    with Path(path).open("wb") as file:
+        file.write(bytes(size))
+
+
+def flood() -> None:
+    line = b"x" * (1 << 20)
+    for _ in range(600):
+        os.write(2, line)
+
+
+def deep_in_native_code() -> None:
+    ctypes.CDLL(None).sleep(600)

@@ -28,6 +28,11 @@ def chosen(where: str) -> list[str]:
     return table.take(pa.array(matching(table, where))).column("key").to_pylist()
 
 
+MEMBERS_TYPE = pa.list_(
+    pa.struct({"name": pa.string(), "offset": pa.int64(), "length": pa.int64(), "crc32": pa.uint32()})
+)
+
+
 def test_a_row_says_what_one_selects_by() -> None:
     entry = Entry("k", 512, 2048, {"mp4": Span(1024, 10, 7)})
     row = catalog_row(example_clip(2), split="train", shard="shards/a.tar", entry=entry)
@@ -139,3 +144,26 @@ def test_a_damaged_catalog_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), path)
     with pytest.raises(BadInput, match="no column key"):
         read_catalog(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("key", pa.array([None, "b"], pa.string())),
+        ("shard", pa.array([1, 2])),
+        ("members", pa.array([[{"name": "mp4", "offset": -5, "length": 1, "crc32": 0}]] * 2, MEMBERS_TYPE)),
+        ("members", pa.array([[{"name": "mp4", "offset": 0, "length": 2**61, "crc32": 0}]] * 2, MEMBERS_TYPE)),
+        ("members", pa.array([[{"name": "mp4", "offset": 0, "length": None, "crc32": 0}]] * 2, MEMBERS_TYPE)),
+    ],
+)
+def test_a_catalog_that_lies_about_places_is_refused(tmp_path: Path, name: str, values: pa.Array) -> None:
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "catalog-0.parquet"
+    table = catalog_table([catalog_row(example_clip(i)) for i in range(2)])
+    pq.write_table(table, path)
+    assert len(read_catalog(path)) == 2
+    pq.write_table(table.set_column(table.column_names.index(name), name, values), path)
+    with pytest.raises(BadInput, match=r"column|member") as refusal:
+        read_catalog(path)
+    assert refusal.value.reason == "bad_catalog"

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import latest
 from worldloom.catalogs.sample import clip_to_members
+from worldloom.catalogs.storage import ObjectStore, open_store
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,104 @@ def test_it_pickles(dataset: Path) -> None:
     copy = pickle.loads(pickle.dumps(opened))
     assert copy.keys == opened.keys
     assert same_value(copy[1], opened[1])
+
+
+@pytest.fixture(scope="module")
+def address(dataset: Path, bucket: str) -> str:
+    store = open_store(f"{bucket}/walks")
+    for path in dataset.rglob("*"):
+        if path.is_file():
+            store.write(path.relative_to(dataset).as_posix(), path.read_bytes())
+    return store.place
+
+
+def test_an_object_store_gives_the_same(dataset: Path, address: str) -> None:
+    here, there = ShardDataset(dataset), ShardDataset(address)
+    assert there.keys == here.keys
+    for mine, theirs in zip(here, there, strict=True):
+        assert same_value(mine, theirs)
+    assert same_value(there[-2], here[-2])
+    some = ShardDataset(address, where="frames > 3", split="train", members=["camera.npz"])
+    assert len(some) == 4 and some[0].video is None and some[0].camera is not None
+
+
+def test_a_sample_is_one_request(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = ShardDataset(address)
+    asked: list[tuple[int, int | None]] = []
+    read = ObjectStore.read
+
+    def counting(self: ObjectStore, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        asked.append((offset, length))
+        return read(self, name, offset, length)
+
+    monkeypatch.setattr(ObjectStore, "read", counting)
+    opened[0]
+    (offset, length) = asked.pop()
+    row = opened.table.slice(0, 1).to_pylist()[0]
+    assert not asked and row["offset"] < offset and length is not None and length < row["length"]
+
+
+def test_any_order_is_read_ahead_within_bounds(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = ShardDataset(address, read_ahead_mb=0.03)
+    started: list[int] = []
+    read = opened.read
+
+    def counting(position: int) -> dict[str, bytes]:
+        started.append(position)
+        return read(position)
+
+    monkeypatch.setattr(opened, "read", counting)
+    order = [4, 0, 3, 3, 1]
+    ahead = opened.in_order(order)
+    assert next(ahead).key == opened.keys[4]
+    most = 1 + 0.03e6 // min(opened.table.column("length").to_pylist())
+    assert len(started) <= most + 1 < 5
+    assert [clip.key for clip in ahead] == [opened.keys[i] for i in order[1:]]
+    assert started == order
+    abandoned = opened.in_order(order)
+    next(abandoned)
+    abandoned.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("read-ahead")]
+    with pytest.raises(IndexError):
+        list(opened.in_order([9]))
+
+
+def test_shard_order_goes_through_shard_after_shard(dataset: Path) -> None:
+    opened = ShardDataset(dataset)
+    places = [(row["shard"], row["offset"]) for row in opened.table.select(["shard", "offset"]).to_pylist()]
+    order = opened.shard_order()
+    assert [places[i] for i in order] == sorted(places) and order != sorted(order)
+    assert [clip.key for clip in opened.in_order(order)] == [opened.keys[i] for i in order]
+
+
+def test_damage_in_an_object_store_is_named(dataset: Path, bucket: str) -> None:
+    store = open_store(f"{bucket}/damaged")
+    for path in dataset.rglob("*"):
+        if path.is_file():
+            store.write(path.relative_to(dataset).as_posix(), path.read_bytes())
+    opened = ShardDataset(store.place)
+    row = opened.table.to_pylist()[0]
+    span = next(one for one in row["members"] if one["name"] == "mp4")
+    data = bytearray(store.read(row["shard"]))
+    data[span["offset"] + 10] ^= 1
+    store.write(row["shard"], bytes(data))
+    with pytest.raises(BadInput, match=rf"{row['key']}\.mp4 differs"):
+        opened[0]
+    store.write(row["shard"], bytes(data[: span["offset"] + 5]))
+    with pytest.raises(BadInput, match=rf"ends inside member {row['key']}\.mp4"):
+        opened[0]
+    store.delete(row["shard"])
+    with pytest.raises(BadInput, match="cannot be opened") as refusal:
+        list(opened)
+    assert row["shard"] in str(refusal.value)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_processes_read_an_object_store(address: str, method: str) -> None:
+    opened = ShardDataset(address, split="train")
+    expected = _keys_of(opened)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map_async(_keys_of, [opened, opened]).get(timeout=120) == [expected, expected]
 
 
 def test_a_torch_loader_reads_it(dataset: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,12 @@ from worldloom.catalogs.manifest import (
     commit,
     latest,
     latest_or_none,
-    manifest_path,
+    manifest_name,
     numbers,
     read_manifest,
+    removed_list,
 )
+from worldloom.catalogs.storage import open_store
 
 
 def manifest(dataset: Path, number: int = 1, **change: object) -> Manifest:
@@ -61,15 +64,16 @@ def test_no_dataset_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_a_number_is_committed_once(tmp_path: Path) -> None:
     commit(tmp_path, manifest(tmp_path))
-    before = manifest_path(tmp_path, 1).read_bytes()
+    before = (tmp_path / manifest_name(1)).read_bytes()
     with pytest.raises(ManifestConflict, match="another run"):
         commit(tmp_path, manifest(tmp_path, notes={"job": "other"}))
-    assert manifest_path(tmp_path, 1).read_bytes() == before
+    assert (tmp_path / manifest_name(1)).read_bytes() == before
     assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["000001.json"]
 
 
 RACER = """
 import sys
+import threading
 from pathlib import Path
 from worldloom.catalogs.manifest import Manifest, ManifestConflict, commit
 manifest = Manifest.model_validate_json(sys.stdin.read())
@@ -94,6 +98,54 @@ def test_of_two_that_commit_at_once_one_wins(tmp_path: Path) -> None:
         racer.stdin.close()
     assert sorted(racer.stdout.read().strip() for racer in racers) == ["lost", "lost", "won"]
     assert [racer.wait() for racer in racers] == [0, 0, 0]
+
+
+def test_of_two_that_commit_at_once_one_wins_in_an_object_store(tmp_path: Path, bucket: str) -> None:
+    place = f"{bucket}/race"
+    planned = manifest(tmp_path)
+    store = open_store(place)
+    for path in (planned.shards[0].path, planned.catalog.path):
+        store.write(path, (tmp_path / path).read_bytes())
+    gate = threading.Barrier(4)
+    ends: list[str] = []
+
+    def attempt(number: int) -> None:
+        gate.wait()
+        try:
+            commit(place, planned.model_copy(update={"notes": {"writer": number}}))
+            ends.append(f"won {number}")
+        except ManifestConflict as error:
+            assert "run the same command again" in str(error)
+            ends.append("lost")
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends)[:3] == ["lost"] * 3
+    assert f"won {latest(place).notes['writer']}" in ends
+    assert numbers(place) == [1]
+
+
+def test_what_was_taken_down_is_carried_on_by_whoever_commits(tmp_path: Path) -> None:
+    commit(tmp_path, manifest(tmp_path, 1, notes={"removed": [{"key": "b"}]}))
+    commit(tmp_path, manifest(tmp_path, 2))
+    commit(tmp_path, manifest(tmp_path, 3, notes={"removed": [{"sha256": "a", "uri": "x.mp4"}], "job": "walks"}))
+    assert removed_list(latest(tmp_path)) == [{"key": "b"}, {"sha256": "a", "uri": "x.mp4"}]
+    assert latest(tmp_path).notes["job"] == "walks"
+
+
+def test_numbers_have_no_gaps(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such manifest"):
+        commit(tmp_path, manifest(tmp_path, 2))
+    assert numbers(tmp_path) == []
+
+
+@pytest.mark.parametrize("removed", ["all", [1], [{"uri": "x"}]])
+def test_a_list_of_what_was_taken_down_that_is_none_is_refused(tmp_path: Path, removed: object) -> None:
+    with pytest.raises(BadInput, match="removed"):
+        removed_list(manifest(tmp_path, notes={"removed": removed}))
 
 
 def test_nothing_is_committed_before_its_files_are_there(tmp_path: Path) -> None:
@@ -131,7 +183,7 @@ def test_equal_manifests_are_equal_bytes(tmp_path: Path) -> None:
 )
 def test_damaged_and_hostile_manifests_are_refused(tmp_path: Path, change: dict, word: str) -> None:
     commit(tmp_path, manifest(tmp_path))
-    path = manifest_path(tmp_path, 1)
+    path = tmp_path / manifest_name(1)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(BadInput, match=word) as refusal:
         latest(tmp_path)
@@ -141,6 +193,6 @@ def test_damaged_and_hostile_manifests_are_refused(tmp_path: Path, change: dict,
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
 def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
     commit(tmp_path, manifest(tmp_path))
-    manifest_path(tmp_path, 1).write_text(text)
+    (tmp_path / manifest_name(1)).write_text(text)
     with pytest.raises(BadInput):
         latest(tmp_path)

@@ -222,3 +222,56 @@ def test_a_camera_without_extras_comes_back_without_them() -> None:
     assert same_value(back, clip.camera)
     assert back.up is None
     assert not back.translation_known.any()
+
+
+@pytest.mark.parametrize(
+    ("member", "name", "wrong"),
+    [
+        ("camera.npz", "c2w", np.float64(3.5)),
+        ("camera.npz", "valid", np.ones(12)),
+        ("subjects.npz", "id", np.array(["a", "b"])),
+        ("subjects.npz", "label", np.array(["only one"])),
+        ("subjects.npz", "box", np.zeros((2, 12))),
+        ("depth.npz", "log_steps", np.zeros((2, 8, 12))),
+        ("hands.npz", "joints", np.zeros((12, 3, 3))),
+        ("actions.npz", "surprise", np.zeros(3)),
+    ],
+)
+def test_arrays_that_are_not_what_the_member_holds_are_named(member: str, name: str, wrong: np.ndarray) -> None:
+    clip = example_clip()
+    members = clip_to_members(clip)
+    members[member] = write_npz({**read_npz(members[member]), name: wrong})
+    with pytest.raises(BadInput, match=name) as refusal:
+        members_to_clip(clip.key, members)
+    assert refusal.value.reason == "bad_sample"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"frames": 2**31}, "frames"),
+        ({"width": -1}, "width"),
+        ({"fps": "1/0"}, "fps"),
+        ({"fps": "-30/1"}, "fps"),
+        ({"quality": {"sharpness": "high"}}, "quality.sharpness"),
+        ({"captions": [{"text": 3, "writer": "x"}]}, "captions.0.text"),
+        ({"events": [{"subject": "x", "first_hidden": 1, "first_visible": 2}]}, "subject"),
+        ({"annotations": {"pose": {"status": "fine", "method": "m", "version": "1"}}}, "annotations.pose.status"),
+        ({"revisits": {"pairs": [[1, 2, 3]], "overlap": [], "density": 0, "from_depth": True}}, "revisits.pairs.0"),
+    ],
+)
+def test_values_of_other_types_or_out_of_bounds_are_named(change: dict, word: str) -> None:
+    clip = example_clip()
+    members = clip_to_members(clip)
+    members["json"] = json.dumps({**json.loads(members["json"]), **change}).encode()
+    with pytest.raises(BadInput, match=word) as refusal:
+        members_to_clip(clip.key, members)
+    assert refusal.value.reason == "bad_sample"
+
+
+def test_a_record_holds_no_secrets_of_its_source() -> None:
+    clip = example_clip()
+    values = json.loads(clip_to_members(clip)["json"])
+    values["provenance"]["uri"] = "https://me:word@example.org/walks/0.mp4?sig=abc"
+    back = members_to_clip(clip.key, {"json": json.dumps(values).encode()})
+    assert back.provenance.uri == "https://example.org/walks/0.mp4?..."

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,17 @@ import psutil
 import pytest
 
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.sandbox import Child, ChildDied, ChildFailure, ChildMemory, ChildRaised, ChildTimeout, Limits
+from worldloom.catalogs.sandbox import (
+    Child,
+    ChildDied,
+    ChildDisk,
+    ChildFailure,
+    ChildMemory,
+    ChildRaised,
+    ChildTimeout,
+    Limits,
+)
+from worldloom.catalogs.sandbox_guard import marked
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(deadline_s=60, memory_mb=256)
@@ -173,6 +184,90 @@ def test_the_whole_process_group_is_ended(child: Child, tmp_path: Path) -> None:
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+def appeared(path: Path) -> int:
+    """The process id that a grandchild's parent has written down."""
+    for _ in range(500):
+        if path.is_file() and (text := path.read_text()):
+            return int(text)
+        time.sleep(0.02)
+    raise AssertionError(f"{path} was never written")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_deadline_ends_grandchildren_in_sessions_of_their_own(child: Child, tmp_path: Path) -> None:
+    with pytest.raises(ChildTimeout):
+        child.call({"do": "spawn_into_own_session", "path": str(tmp_path / "pid")}, deadline_s=2)
+    assert gone(int((tmp_path / "pid").read_text()))
+    assert_works(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_killed_parent_takes_grandchildren_along(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    script = PARENT.replace('{"do": "loop"}', f'{{"do": "spawn_into_own_session", "path": {str(tmp_path / "pid")!r}}}')
+    with subprocess.Popen([sys.executable, "-c", script, "busy"], stdout=subprocess.PIPE, env=environment) as parent:
+        child = int(parent.stdout.readline())
+        grandchild = appeared(tmp_path / "pid")
+        assert psutil.pid_exists(grandchild)
+        parent.kill()
+    assert gone(child) and gone(grandchild)
+
+
+def test_memory_of_grandchildren_counts(child: Child) -> None:
+    with pytest.raises(ChildMemory):
+        child.call({"do": "spawn_that_eat"}, deadline_s=30)
+
+
+def test_no_zombies_are_left(child: Child) -> None:
+    for payload in ({"do": "leave", "code": 1}, {"do": "segfault"}, {"do": "leave", "code": 2}):
+        with pytest.raises(ChildDied):
+            child.call(payload)
+    child.close()
+    mine = [one for one in psutil.Process().children() if one.status() == psutil.STATUS_ZOMBIE]
+    assert mine == []
+
+
+def test_a_file_past_the_limit_is_told_by_name(child: Child, tmp_path: Path) -> None:
+    with Child(child.entry, Limits(file_mb=1)) as other:
+        other.call({"do": "write_file", "path": str(tmp_path / "small"), "size": 1 << 20})
+        with pytest.raises(ChildDisk, match="larger") as failure:
+            other.call({"do": "write_file", "path": str(tmp_path / "large"), "size": (1 << 20) + 4096})
+        assert failure.value.reason == "file_too_large" and "write_file" in failure.value.traceback
+        assert_works(other)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_by_name_and_the_child_lives(child: Child) -> None:
+    assert_works(child)
+    pid = child.pid
+    with pytest.raises(ChildDisk, match="no room") as failure:
+        child.call({"do": "write_file", "path": "/dev/full", "size": 1 << 20})
+    assert failure.value.reason == "disk_full"
+    assert child.call({"do": "pid"}) == pid
+
+
+def test_a_flood_of_output_fills_no_disk(child: Child) -> None:
+    child.call({"do": "flood"})
+    assert_works(child)
+    size = os.fstat(child._running.log.fileno()).st_size
+    assert size <= 32 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a signal that native code lets through")
+@pytest.mark.parametrize("do", ["loop", "deep_in_native_code"])
+def test_a_deadline_says_where_the_code_hung(child: Child, do: str) -> None:
+    with pytest.raises(ChildTimeout) as failure:
+        child.call({"do": do}, deadline_s=0.5)
+    assert f"in {do}" in failure.value.last_words
+
+
+def test_the_mark_of_a_child_is_its_own(child: Child) -> None:
+    with Child(child.entry) as other:
+        pids = {one.call({"do": "pid"}) for one in (child, other)}
+        found = [set(marked(one._running.mark)) for one in (child, other)]
+    assert found[0] | found[1] == pids and not found[0] & found[1]
+
+
 def test_a_child_outlives_the_thread_that_started_it(child: Child) -> None:
     thread = threading.Thread(target=assert_works, args=(child,))
     thread.start()
@@ -268,6 +363,7 @@ def test_failures_travel_between_processes() -> None:
         ChildDied("x", "SIGSEGV"),
         ChildTimeout("x"),
         ChildMemory("x"),
+        ChildDisk("x", "file_too_large", "t"),
         ChildRaised("x", "ValueError", "t"),
     ):
         copy = pickle.loads(pickle.dumps(failure))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
 import tarfile
 import zlib
@@ -104,6 +105,34 @@ def test_long_names_and_fractional_times_are_read(tmp_path: Path, form: int) -> 
 def test_bytes_are_equal_whatever_the_order_of_members(tmp_path: Path) -> None:
     turned = [(key, dict(reversed(members.items()))) for key, members in SAMPLES]
     assert write_shard(tmp_path / "x.tar", SAMPLES).sha256 == write_shard(tmp_path / "y.tar", turned).sha256
+
+
+def test_files_and_contents_give_equal_bytes(tmp_path: Path) -> None:
+    video = os.urandom((2 << 20) + 777)
+    (tmp_path / "video").write_bytes(video)
+    (tmp_path / "empty").write_bytes(b"")
+    one = write_shard(tmp_path / "x.tar", [("a", {"mp4": video, "json": b"{}", "camera.npz": b""})])
+    files = {"mp4": tmp_path / "video", "json": b"{}", "camera.npz": tmp_path / "empty"}
+    other = write_shard(tmp_path / "y.tar", [("a", files)], durable=False)
+    assert (one.sha256, one.entries) == (other.sha256, other.entries)
+    assert (tmp_path / "y.tar").read_bytes() == (tmp_path / "x.tar").read_bytes()
+
+
+def test_a_file_that_grows_while_it_is_packed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import worldloom.catalogs.shards as module
+
+    path = tmp_path / "video"
+    path.write_bytes(b"x" * 100)
+    header = module._header
+
+    def late(name: str, size: int) -> bytes:
+        path.write_bytes(b"x" * 200)
+        return header(name, size)
+
+    monkeypatch.setattr(module, "_header", late)
+    with pytest.raises(BadInput, match="changed while it was read"):
+        write_shard(tmp_path / "x.tar", [("a", {"mp4": path})])
+    assert [one.name for one in tmp_path.iterdir()] == ["video"]
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import threading
+import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.object_store import object_store
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.storage import FolderStore, ObjectStore, Store, is_remote, open_store
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch, object_store(patch) as address:
-        yield address
 
 
 @pytest.fixture(params=["folder", "object store"])
@@ -104,6 +99,73 @@ def test_a_store_travels(store: Store) -> None:
 def test_names_lead_nowhere_else(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="plain relative path"):
         FolderStore(tmp_path).write(name, b"x")
+
+
+def test_pieces_make_the_whole(store: Store) -> None:
+    content = os.urandom(9 << 20)
+    store.write("x", content)
+    pieces = list(store.chunks("x"))
+    assert b"".join(pieces) == content and max(map(len, pieces)) <= 8 << 20
+    assert dict(store.listing()) == {"x": len(content)}
+    with pytest.raises(FileNotFoundError):
+        list(store.chunks("missing"))
+
+
+def test_a_file_is_replaced_only_in_the_state_that_was_seen(bucket: str) -> None:
+    store = ObjectStore(f"{bucket}/{uuid.uuid4().hex}")
+    assert store.versioned("lock") is None
+    store.write("lock", b"1")
+    seen = store.versioned("lock")
+    assert seen is not None and seen.data == b"1" and abs(seen.modified_s - time.time()) < 60
+    assert store.replace_if("lock", b"2", seen.version)
+    assert not store.replace_if("lock", b"3", seen.version)
+    assert store.read("lock") == b"2"
+    store.delete("lock")
+    assert not store.replace_if("lock", b"4", seen.version) and not store.exists("lock")
+
+
+def test_whoever_created_a_file_is_told_so_though_the_answer_was_lost(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import obstore
+
+    put, link = obstore.put, os.link
+
+    def put_and_lose(*args: object, **options: object) -> None:
+        put(*args, **options)
+        raise obstore.exceptions.AlreadyExistsError("it is there, says the second attempt")
+
+    def link_and_lose(*args: object) -> None:
+        link(*args)
+        raise FileExistsError
+
+    monkeypatch.setattr(obstore, "put", put_and_lose)
+    monkeypatch.setattr(os, "link", link_and_lose)
+    assert store.create("x", b"mine")
+    monkeypatch.setattr(obstore, "put", put)
+    monkeypatch.setattr(os, "link", link)
+    assert not store.create("x", b"other")
+
+
+def _in_fork(store: Store, results: Any) -> None:
+    try:
+        store.write("from/child", b"child")
+        results.put((store.read("x", 1, 3), store.size("x"), sorted(store.names()), store.create("x", b"no")))
+        store.read("missing")
+    except FileNotFoundError:
+        results.put("missing")
+
+
+def test_a_forked_process_uses_it_too(store: Store) -> None:
+    store.write("x", b"hello")
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_in_fork, args=(store, results), daemon=True)
+    child.start()
+    assert results.get(timeout=60) == (b"ell", 5, ["from/child", "x"], False)
+    assert results.get(timeout=60) == "missing"
+    child.join(60)
+    assert child.exitcode == 0 and store.read("from/child") == b"child"
 
 
 def test_drafts_of_a_killed_writer_are_no_files(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.catalogs.example_clip import example_clip, example_dataset, example_v
 from worldloom.catalogs.catalog import catalog_row, read_catalog, write_catalog
 from worldloom.catalogs.clip import Clip, Event
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest, manifest_path
+from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest, manifest_name
 from worldloom.catalogs.sample import clip_to_members
 from worldloom.catalogs.shards import write_shard
 from worldloom.catalogs.verify import clip_problems, verify
@@ -115,7 +115,7 @@ def test_a_catalog_that_disagrees_is_named(dataset: Path) -> None:
 
 
 def test_counts_of_the_manifest_are_checked(dataset: Path) -> None:
-    path = manifest_path(dataset, 1)
+    path = dataset / manifest_name(1)
     values = json.loads(path.read_text())
     values["samples"] = 4
     values["shards"][0]["samples"] = 9

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from worldloom.catalogs.errors import UsageError, WorldloomError
-from worldloom.pipeline.engine import Engine, Stage
+from worldloom.pipeline.engine import RETRIES, Engine, Stage
 from worldloom.pipeline.settings import Execution
 
 pytestmark = pytest.mark.slow
@@ -25,7 +27,14 @@ class Doubler:
         if row["number"] == 3 and died < self._deaths:
             (self._folder / str(died)).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if row["number"] == 1_000:
+            raise KeyError("an error of ours")
+        time.sleep(row.get("sleep_s", 0.0))
         return {"number": row["number"], "double": 2 * row["number"]}, b"\0" * row["number"]
+
+    @staticmethod
+    def lost(row: dict[str, Any], error: str, attempts: int) -> tuple[dict[str, Any], bytes]:
+        return {"number": row["number"], "double": 2 * row["number"], "lost": error, "attempts": attempts}, b""
 
 
 def doubler(folder: Path, deaths: int = 0, **resources: float) -> Stage:
@@ -43,10 +52,60 @@ def test_every_row_comes_out_once_also_when_an_actor_dies(shared_ray: Engine, tm
     assert len(list(tmp_path.iterdir())) == deaths
 
 
-def test_a_row_that_kills_its_actor_every_time_ends_the_run_and_not_never(shared_ray: Engine, tmp_path: Path) -> None:
-    with Engine(Execution(workers=1)) as engine, pytest.raises(WorldloomError, match="double: Ray failed"):
-        list(engine.run(doubler(tmp_path, deaths=99), [{"number": 3}]))
-    assert len(list(tmp_path.iterdir())) <= 4
+def test_a_row_that_kills_its_worker_every_time_is_told_as_lost_and_its_siblings_are_not(
+    shared_ray: Engine, tmp_path: Path
+) -> None:
+    with Engine(Execution(workers=2)) as engine:
+        results = list(engine.run(doubler(tmp_path, deaths=99), [{"number": number} for number in range(8)]))
+    assert sorted(result["number"] for result, _ in results) == list(range(8))
+    lost = [result for result, _ in results if "lost" in result]
+    assert [(one["number"], one["attempts"]) for one in lost] == [(3, 1 + RETRIES)]
+    assert "double: the worker died" in lost[0]["lost"]
+    assert len(list(tmp_path.iterdir())) == 1 + RETRIES
+
+
+def test_rows_that_shared_a_task_with_a_killer_are_done_without_it(
+    shared_ray: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Engine(Execution(workers=2)) as engine:
+        list(engine.run(doubler(tmp_path), [{"number": 0} for _ in range(40)]))  # now the pace is known
+        out = list(engine.run(doubler(tmp_path, deaths=99), ({"number": number} for number in range(40))))
+    assert sorted(result["number"] for result, _ in out) == list(range(40))
+    assert [result["number"] for result, _ in out if "lost" in result] == [3]
+
+
+def test_rows_leave_one_by_one_and_are_read_as_they_are_needed(
+    shared_ray: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worldloom.pipeline.stretches.ROWS_AT_LEAST", 16)
+    monkeypatch.setattr("worldloom.pipeline.stretches.ROWS_PER_WORKER", 4)
+    read: list[int] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(64):
+            read.append(number)
+            yield {"number": number, "sleep_s": 0.01}
+
+    with Engine(Execution(workers=2)) as engine:
+        results = engine.run(doubler(tmp_path), rows())
+        first, _ = next(results)
+        assert len(read) == 16
+        rest = [result["number"] for result, _ in results]
+    assert sorted([first["number"], *rest]) == list(range(64))
+
+
+def test_an_error_of_the_program_ends_the_run_and_shows_where(shared_ray: Engine, tmp_path: Path) -> None:
+    with (
+        Engine(Execution(workers=1)) as engine,
+        pytest.raises(WorldloomError, match="an error in the program(.|\n)*test_engine.py(.|\n)*an error of ours"),
+    ):
+        list(engine.run(doubler(tmp_path), [{"number": 1_000}]))
+
+
+def test_a_supervisor_that_cannot_be_built_ends_the_run(shared_ray: Engine, tmp_path: Path) -> None:
+    stage = Stage("double", "tests.pipeline.test_engine:Doubler", {"nonsense": 1}, memory_mb=100)
+    with Engine(Execution(workers=1)) as engine, pytest.raises(WorldloomError, match="double: Ray failed .*nonsense"):
+        list(engine.run(stage, [{"number": 1}]))
 
 
 def test_what_no_node_can_run_is_refused_before_anything_starts(shared_ray: Engine, tmp_path: Path) -> None:

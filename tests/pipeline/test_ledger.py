@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.object_store import object_store
+from worldloom.catalogs.storage import FolderStore, open_store
 from worldloom.pipeline import ledger as ledger_module
+from worldloom.pipeline import segments as segments_module
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload, wanted_rows
+from worldloom.pipeline.segments import Segments
 
 
 def entry(item: str, status: str = "ok", payload: bytes = b"", **values: object) -> Entry:
     return Entry(item, "pose", "recipe", "source", status, payload=payload, **values)  # type: ignore[arg-type]
 
 
-def wanted(*items: str) -> object:
+def wanted(*items: str) -> pa.Table:
     return wanted_rows((item, "pose", "recipe", "source") for item in items)
 
 
@@ -21,11 +27,11 @@ def test_what_was_written_is_found_again(tmp_path: Path) -> None:
     with Ledger(tmp_path, writable=True) as ledger:
         ledger.append(entry("a", payload=b"result of a", told='{"pose": {"scale": "metric"}}', seconds=2.0))
         ledger.append(entry("b", "failed", reason="timeout", error="took too long", attempts=2))
-    found = Ledger(tmp_path).entries(wanted("a", "b", "c"))  # type: ignore[arg-type]
+    found = Ledger(tmp_path).entries(wanted("a", "b", "c"))
     assert set(found) == {("a", "pose"), ("b", "pose")}
     a, b = found["a", "pose"], found["b", "pose"]
     assert a.facts == {"pose": {"scale": "metric"}}
-    assert read_payload(tmp_path, a.part, a.row) == b"result of a"
+    assert read_payload(open_store(tmp_path), a.part, a.row) == b"result of a"
     assert (b.status, b.reason, b.error, b.attempts, b.part) == ("failed", "timeout", "took too long", 2, "")
     assert a.host and a.at > 0
 
@@ -47,19 +53,19 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
         ledger.flush()
         ledger.append(entry("a"))
     with Ledger(tmp_path, writable=True) as ledger:
-        assert ledger.entries(wanted("a"))["a", "pose"].status == "ok"  # type: ignore[arg-type]
+        assert ledger.entries(wanted("a"))["a", "pose"].status == "ok"
         ledger.append(entry("a", "failed", reason="crashed"))
-        assert ledger.entries(wanted("a"))["a", "pose"].reason == "crashed"  # type: ignore[arg-type]
+        assert ledger.entries(wanted("a"))["a", "pose"].reason == "crashed"
 
 
 def test_payloads_are_read_one_by_one(tmp_path: Path) -> None:
     with Ledger(tmp_path, writable=True) as ledger:
         for number in range(50):
             ledger.append(entry(f"{number:02d}", payload=b"x" * number + b"!"))
-    found = Ledger(tmp_path).entries(wanted(*(f"{number:02d}" for number in range(50))))  # type: ignore[arg-type]
+    found = Ledger(tmp_path).entries(wanted(*(f"{number:02d}" for number in range(50))))
     for number in range(50):
         one = found[f"{number:02d}", "pose"]
-        assert read_payload(tmp_path, one.part, one.row) == b"x" * number + b"!"
+        assert read_payload(open_store(tmp_path), one.part, one.row) == b"x" * number + b"!"
     with pq.ParquetFile(tmp_path / one.part) as part:
         assert part.num_row_groups > 1
 
@@ -68,21 +74,18 @@ def test_a_part_file_that_no_segment_names_is_not_believed(tmp_path: Path, monke
     """A driver killed between the part file and the segment."""
     with Ledger(tmp_path, writable=True) as ledger:
         ledger.append(entry("a", payload=b"kept"))
-    writes = ledger_module.write_table
 
-    def dies_at_the_segment(table: object, path: Path, **options: object) -> None:
-        if path.parent.name == "ledger":
-            raise KeyboardInterrupt
-        writes(table, path, **options)  # type: ignore[arg-type]
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(ledger_module, "write_table", dies_at_the_segment)
+    monkeypatch.setattr(Segments, "append", dies)
     ledger = Ledger(tmp_path, writable=True)
     ledger.append(entry("b", payload=b"orphan"))
     with pytest.raises(KeyboardInterrupt):
         ledger.flush()
     parts = list((tmp_path / "annotations" / "pose" / "recipe").glob("part-*.parquet"))
     assert len(parts) == 2
-    assert set(Ledger(tmp_path).entries(wanted("a", "b"))) == {("a", "pose")}  # type: ignore[arg-type]
+    assert set(Ledger(tmp_path).entries(wanted("a", "b"))) == {("a", "pose")}
 
 
 def test_it_is_on_disk_after_256_rows_without_being_asked(tmp_path: Path) -> None:
@@ -92,25 +95,136 @@ def test_it_is_on_disk_after_256_rows_without_being_asked(tmp_path: Path) -> Non
     assert len(Ledger(tmp_path).latest()) == ledger_module.FLUSH_ROWS
 
 
-def test_compaction_keeps_the_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "COMPACT_ABOVE_SEGMENTS", 5)
-    with Ledger(tmp_path, writable=True) as ledger:
-        for number in range(12):
+def test_large_payloads_do_not_wait_for_256_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "FLUSH_BYTES", 1000)
+    ledger = Ledger(tmp_path, writable=True)
+    for item in "ab":
+        ledger.append(entry(item, payload=b"x" * 500))
+    assert len(Ledger(tmp_path).latest()) == 2
+
+
+def fill(folder: Path, segments: int) -> None:
+    with Ledger(folder, writable=True) as ledger:
+        for number in range(segments):
             ledger.append(entry(str(number % 4), reason=str(number), status="failed"))
             ledger.flush()
+
+
+def segments(folder: Path) -> list[Path]:
+    return sorted((folder / "ledger").glob("*.parquet"))
+
+
+def test_compaction_keeps_the_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, 12)
     before = Ledger(tmp_path).latest().to_pylist()
-    assert len(list((tmp_path / "ledger").glob("*.parquet"))) == 12
+    assert len(segments(tmp_path)) == 12
+    monkeypatch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 5)
     with Ledger(tmp_path, writable=True) as ledger:
-        assert len(list((tmp_path / "ledger").glob("*.parquet"))) == 1
+        assert len(segments(tmp_path)) == 1
         assert ledger.latest().to_pylist() == before
         ledger.append(entry("0"))
-    found = Ledger(tmp_path).entries(wanted("0", "1"))  # type: ignore[arg-type]
+        ledger.flush()
+        assert len(segments(tmp_path)) == 2
+        assert ledger.latest()["sequence"].to_pylist()[0] == 12, "numbers go on where they were"
+    found = Ledger(tmp_path).entries(wanted("0", "1"))
     assert found["0", "pose"].status == "ok"
     assert found["1", "pose"].reason == "9"
+
+
+def test_a_long_run_compacts_on_the_way_and_leaves_large_segments_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 5)
+    monkeypatch.setattr(segments_module, "SETTLED_ROWS", 10)
+    with Ledger(tmp_path, writable=True) as ledger:
+        for number in range(60):
+            ledger.append(entry(f"{number:02d}"))
+            ledger.flush()
+            assert len(segments(tmp_path)) <= 12
+        settled = [path for path in segments(tmp_path) if pq.read_metadata(path).num_rows >= 10]
+        assert settled
+        times = {path: path.stat().st_mtime_ns for path in settled}
+        for number in range(60, 80):
+            ledger.append(entry(f"{number:02d}"))
+            ledger.flush()
+    assert {path: path.stat().st_mtime_ns for path in settled} == times
+    assert [row["item"] for row in Ledger(tmp_path).latest().to_pylist()] == [f"{number:02d}" for number in range(80)]
+
+
+@pytest.mark.parametrize("kills_at", range(7))
+def test_compaction_may_be_killed_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills_at: int) -> None:
+    """Before the merged segment is there, and after each segment that it replaces is gone."""
+    fill(tmp_path, 6)
+    before = Ledger(tmp_path).latest().to_pylist()
+    steps = iter(range(100))
+
+    def dying(does: Callable[..., None]) -> Callable[..., None]:
+        def step(*arguments: object) -> None:
+            if next(steps) == kills_at:
+                raise KeyboardInterrupt
+            does(*arguments)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 5)
+        for name in ("take", "delete"):
+            patch.setattr(FolderStore, name, dying(getattr(FolderStore, name)))
+        with pytest.raises(KeyboardInterrupt):
+            Ledger(tmp_path, writable=True)
+    assert Ledger(tmp_path).latest().to_pylist() == before
+    monkeypatch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 0)
+    assert Ledger(tmp_path, writable=True).latest().to_pylist() == before
+    (left,) = segments(tmp_path)
+    assert pq.read_metadata(left).num_rows == 4, "no row is there twice"
+
+
+def test_a_reader_asks_again_when_segments_vanish_under_its_hands(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    reader = Ledger(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 1)
+        Ledger(tmp_path, writable=True)
+    assert len(reader.latest()) == 3
+
+
+def test_answers_stand_beside_what_was_asked_for(tmp_path: Path) -> None:
+    with Ledger(tmp_path, writable=True) as ledger:
+        for item in "cab":
+            ledger.append(entry(item, "failed", reason="timeout", error=f"sentence {item}"))
+        ledger.append(entry("a", payload=b"second try"))
+    answers = Ledger(tmp_path).answers("pose", "recipe", pa.table({"item": list("abxc"), "source": ["source"] * 4}))
+    assert answers["status"].to_pylist() == ["ok", "failed", None, "failed"]
+    assert answers["sequence"].to_pylist() == [3, 2, None, 0]
+    rows = Ledger(tmp_path).rows([0, 2, -1, 2], ["error"])
+    assert rows["error"].to_pylist() == ["sentence c", "sentence b", None, "sentence b"]
 
 
 def test_readers_leave_no_trace(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "nothing")
     assert ledger.latest_entries() == []
-    assert ledger.entries(wanted("a")) == {}  # type: ignore[arg-type]
+    assert ledger.entries(wanted("a")) == {}
+    assert ledger.seconds_per_row() == {}
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's [all] *mine*?"
+    fill(folder, 2)
+    assert len(Ledger(folder).latest()) == 2
+
+
+def test_a_ledger_and_its_payloads_lie_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    with object_store(monkeypatch) as bucket:
+        out = f"{bucket}/runs/one"
+        with Ledger(out, writable=True) as ledger:
+            ledger.append(entry("a", payload=b"result of a"))
+            ledger.append(entry("b", "failed", reason="timeout"))
+        found = Ledger(out).entries(wanted("a", "b"))
+        assert read_payload(open_store(out), found["a", "pose"].part, found["a", "pose"].row) == b"result of a"
+        assert found["b", "pose"].reason == "timeout"
+        monkeypatch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 0)
+        with Ledger(out, writable=True) as ledger:
+            ledger.append(entry("b"))
+        assert Ledger(out).entries(wanted("b"))["b", "pose"].status == "ok"
+        assert len(list(open_store(out).names("ledger"))) == 1

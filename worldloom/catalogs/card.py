@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,8 @@ from worldloom.catalogs.actions import MOVES, VIEWS
 from worldloom.catalogs.catalog import OPERATIONS, read_catalog
 from worldloom.catalogs.croissant import croissant
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.manifest import Manifest, copy_latest, latest
+from worldloom.catalogs.manifest import Manifest, copy_latest, latest, local_file
+from worldloom.catalogs.storage import Store, open_store
 
 _MEMBERS = (
     ("mp4", "H.264, yuv420p, constant rate, key frames at most 1 s apart, no audio"),
@@ -27,12 +27,14 @@ _MEMBERS = (
     ("depth.npz", "z-depth of some frames: z = exp((log_steps - 1) * step) * smallest, 0 where unknown"),
     ("hands.npz", "joints in camera space, metres"),
 )
+_SCORES = "scorecard.json"
 _LICENCE_ID = re.compile(r"[A-Za-z0-9.+-]+\Z")
-_WITH_WEBDATASET = """import glob, io, json
+_WITH_WEBDATASET = """import io, json
 import numpy as np
 import webdataset as wds
 
-for sample in wds.WebDataset(sorted(glob.glob("shards/*.tar")), shardshuffle=False):
+shards = [shard["path"] for shard in json.load(open("manifest.json"))["shards"]]
+for sample in wds.WebDataset(shards, shardshuffle=False):
     record = json.loads(sample["json"])
     camera = np.load(io.BytesIO(sample["camera.npz"]), allow_pickle=False)
     video = sample.get("mp4")  # bytes of the file
@@ -47,32 +49,32 @@ with clip.open_frames() as frames:
 """
 
 
-def write_card(dataset: Path | str, scorecard: Path | Mapping[str, Any] | None = None) -> Path:
+def write_card(dataset: Path | str, scorecard: Path | Mapping[str, Any] | None = None) -> str:
     """Write README.md, croissant.json and the copy of the manifest, all derived from what is committed.
 
     Args:
-        dataset: its folder.
+        dataset: its folder or `s3://bucket/prefix`.
         scorecard: as `worldloom scorecard` saves it (`rows` of figures), a path or its content; kept as
             `scorecard.json` beside the card, and used again when the card is rebuilt without one.
 
     Returns:
-        The README's path.
+        Where the README is.
 
     Raises:
         UsageError: there is no dataset.
         BadInput: the manifest, catalog or scorecard is damaged.
     """
-    dataset = Path(dataset)
+    store = open_store(dataset)
     manifest = latest(dataset)
-    table = read_catalog(dataset / manifest.catalog.path)
+    table = read_catalog(local_file(store, manifest.catalog))
     rows = table.drop_columns(["members"]).to_pylist()
-    scores = _scores(dataset, scorecard)
+    scores = _scores(store, scorecard)
     summary = _summary(manifest, rows)
     licences = sorted({row["source"]["licence"] or "unknown" for row in rows})
-    _write(dataset / "README.md", readme(manifest, rows, scores))
-    _write(dataset / "croissant.json", croissant(manifest, table, summary, licences))
+    store.write("README.md", readme(manifest, rows, scores).encode())
+    store.write("croissant.json", croissant(manifest, table, summary, licences).encode())
     copy_latest(dataset)
-    return dataset / "README.md"
+    return f"{store.place}/README.md"
 
 
 def readme(manifest: Manifest, rows: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -234,21 +236,23 @@ def _sources(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(["source", "licence", "clips", "of these derived", "files", "video"], lines)
 
 
-def _scores(dataset: Path, scorecard: Path | Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    kept = dataset / "scorecard.json"
+def _scores(store: Store, scorecard: Path | Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    where = f"{store.place}/{_SCORES}"
     try:
         if isinstance(scorecard, Mapping):
             values = dict(scorecard)
-        elif scorecard is not None or kept.exists():
-            values = json.loads(Path(scorecard or kept).read_text(encoding="utf-8"))
+        elif scorecard is not None:
+            where = str(scorecard)
+            values = json.loads(scorecard.read_text(encoding="utf-8"))
+        elif store.exists(_SCORES):
+            values = json.loads(store.read(_SCORES))
         else:
             return []
         found = [dict(row) for row in values["rows"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"not a scorecard ({error})"
-        raise BadInput("bad_scorecard", message, where=scorecard if isinstance(scorecard, Path) else kept) from None
+        raise BadInput("bad_scorecard", f"not a scorecard ({error})", where=where) from None
     if scorecard is not None:
-        _write(kept, json.dumps(values, indent=1, sort_keys=True) + "\n")
+        store.write(_SCORES, (json.dumps(values, indent=1, sort_keys=True) + "\n").encode())
     return found
 
 
@@ -267,9 +271,3 @@ def _cell(value: Any) -> str:
     """Text of others that stays inside its cell and carries no markup."""
     text = " ".join(str(value).split())
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -7,16 +7,16 @@ pose.confidence > 0.5 and events.pairs > 0`.
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from worldloom.catalogs.clip import Clip
@@ -24,6 +24,9 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import FileEntry
 from worldloom.catalogs.shards import Entry
+from worldloom.catalogs.storage import open_store
+
+ROW_GROUP = 1 << 16
 
 OPERATIONS = (
     "quality",
@@ -38,6 +41,9 @@ OPERATIONS = (
     "captions",
 )
 """Columns that are always there, whether or not the job ran them."""
+
+MAX_SHARD_BYTES = 1 << 46
+"""No member lies beyond it, whatever a catalog claims (ours)."""
 
 _WHO = {
     "status": pa.string(),
@@ -151,34 +157,130 @@ def catalog_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in ordered], schema=_schema(ordered))
 
 
+def columns_of_rows(rows: Sequence[Mapping[str, Any]], columns: Collection[str]) -> pa.Table:
+    """Some columns of a catalog to be, in the order of the rows; `key` is always among them.
+
+    Args:
+        rows: as `catalog_row` gives them; what a row does not have is null.
+        columns: plain columns and names of operations.
+    """
+    scores = _scores(rows)
+    names = sorted({"key", *columns})
+    return pa.Table.from_pylist(list(rows), schema=pa.schema([(name, _column_type(name, scores)) for name in names]))
+
+
+def united(tables: Sequence[pa.Table]) -> pa.Table:
+    """Catalogs, or the same columns of several, below each other; figures that one does not have are null."""
+    schema = _united_schema(tables)
+    return pa.concat_tables([_conformed(table, schema) for table in tables])
+
+
 def write_catalog(dataset: Path | str, rows: Iterable[Mapping[str, Any]]) -> FileEntry:
     """Write `catalog-<digest>.parquet`; equal rows give equal bytes with one version of pyarrow.
 
     Returns:
         Its line of the manifest.
     """
-    buffer = io.BytesIO()
-    pq.write_table(
-        catalog_table(rows),
-        buffer,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        compression_level=9,
-        row_group_size=1 << 16,
-        use_dictionary=True,
-        write_statistics=True,
-    )
-    data = buffer.getvalue()
-    sha256 = hashlib.sha256(data).hexdigest()
-    path = Path(dataset) / f"catalog-{sha256[:16]}.parquet"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    return FileEntry(path=path.name, bytes=len(data), sha256=sha256)
+    return write_catalog_of(dataset, [catalog_table(rows)])
+
+
+def write_catalog_of(dataset: Path | str, fragments: Sequence[pa.Table]) -> FileEntry:
+    """Write the catalog of rows that come in several tables; the same rows give the same bytes in whatever tables.
+
+    Every fragment is sorted by key, so that a row group is a slice of each; beside the fragments, one row group is in
+    memory.
+
+    Args:
+        dataset: its folder or address.
+        fragments: tables of `catalog_table`, or read by `read_catalog`.
+
+    Returns:
+        Its line of the manifest.
+
+    Raises:
+        ValueError: a key that comes twice, or a fragment that is not sorted.
+    """
+    store = open_store(dataset)
+    schema = _united_schema(fragments)
+    with tempfile.TemporaryDirectory(prefix="worldloom-catalog-") as scratch:
+        draft = Path(scratch, "catalog.parquet")
+        options = {"version": "2.6", "data_page_version": "1.0", "compression": "zstd", "compression_level": 9}
+        with pq.ParquetWriter(draft, schema, **options) as writer:
+            for group in _row_groups([_conformed(fragment, schema) for fragment in fragments]):
+                writer.write_table(group, row_group_size=ROW_GROUP)
+        with draft.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        entry = FileEntry(path=f"catalog-{sha256[:16]}.parquet", bytes=draft.stat().st_size, sha256=sha256)
+        store.take(draft, entry.path)
+    return entry
+
+
+def _row_groups(fragments: Sequence[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of all fragments in the order of their keys, by so many as a row group holds."""
+    keys = [np.array(fragment["key"].to_pylist(), str) for fragment in fragments]
+    for one in keys:
+        if (one[1:] < one[:-1]).any():
+            raise ValueError("a fragment of the catalog is not sorted by key")
+    ordered = np.sort(np.concatenate(keys)) if keys else np.zeros(0, str)
+    if (twice := np.flatnonzero(ordered[1:] == ordered[:-1])).size:
+        raise ValueError(f"clip {ordered[twice[0]]} is in the catalog twice")
+    bounds = ordered[ROW_GROUP::ROW_GROUP]
+    edges = [[0, *np.searchsorted(one, bounds).tolist(), len(one)] for one in keys]
+    for number in range(len(bounds) + 1):
+        slices = [
+            fragment.slice(edge[number], edge[number + 1] - edge[number])
+            for fragment, edge in zip(fragments, edges, strict=True)
+            if edge[number + 1] > edge[number]
+        ]
+        if slices:
+            table = pa.concat_tables(slices).combine_chunks()
+            yield table.take(pc.sort_indices(table["key"]))
+
+
+def _united_schema(tables: Sequence[pa.Table]) -> pa.Schema:
+    """The columns that any of the tables has, in the order of a catalog's."""
+    found: dict[str, dict[str, pa.DataType] | pa.DataType] = {}
+    for table in tables:
+        for column in table.schema:
+            if pa.types.is_struct(column.type):
+                fields = found.setdefault(column.name, {})
+                assert isinstance(fields, dict)
+                fields.update({child.name: child.type for child in column.type})
+            else:
+                found[column.name] = column.type
+    first = (*_PLAIN, *OPERATIONS)
+    columns = []
+    for name in (*(name for name in first if name in found), *sorted(found.keys() - set(first))):
+        kind = found[name]
+        columns.append((name, pa.struct(_in_order(name, kind)) if isinstance(kind, dict) else kind))
+    return pa.schema(columns)
+
+
+def _in_order(column: str, fields: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
+    known = _SOURCE if column == "source" else {**_WHO, **_MEASURES.get(column, {})}
+    names = (*(name for name in known if name in fields), *sorted(fields.keys() - known.keys()))
+    return {name: fields[name] for name in names}
+
+
+def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with these columns; figures it does not have are null."""
+    if table.schema.equals(schema):
+        return table
+    columns = []
+    for column in schema:
+        if column.name not in table.column_names:
+            columns.append(pa.nulls(len(table), column.type))
+            continue
+        values = table[column.name].combine_chunks()
+        if values.type != column.type and pa.types.is_struct(column.type):
+            there = {child.name for child in values.type}
+            children = [
+                pc.struct_field(values, child.name) if child.name in there else pa.nulls(len(values), child.type)
+                for child in column.type
+            ]
+            values = pa.StructArray.from_arrays(children, fields=list(column.type), mask=values.is_null())
+        columns.append(values.cast(column.type))
+    return pa.table(columns, schema=schema)
 
 
 def read_catalog(path: Path | str) -> pa.Table:
@@ -193,9 +295,26 @@ def read_catalog(path: Path | str) -> pa.Table:
         raise BadInput("bad_catalog", "no such file", where=path) from None
     except (pa.ArrowException, OSError) as error:
         raise BadInput("bad_catalog", f"not a readable Parquet file ({error})", where=path) from None
-    if missing := [name for name in ("key", "shard", "members") if name not in table.column_names]:
-        raise BadInput("bad_catalog", f"has no column {', '.join(missing)}", where=path)
+    if problem := _places_problem(table):
+        raise BadInput("bad_catalog", problem, where=path)
     return table
+
+
+def _places_problem(table: pa.Table) -> str:
+    """Why readers could not follow its keys, shards and members; empty where they can."""
+    for name, kind in {name: _PLAIN[name] for name in ("key", "split", "shard", "members")}.items():
+        if table.column_names.count(name) != 1:
+            return f"has no column {name}" if name not in table.column_names else f"has two columns {name}"
+        column = table.column(name)
+        if column.null_count or column.type != kind:
+            return f"column {name} is {column.type} with {column.null_count} values missing, {kind} expected"
+    members = table.column("members").combine_chunks().flatten()
+    for name in ("offset", "length"):
+        values = members.field(name)
+        lowest, highest = pc.min_max(values).as_py().values()
+        if values.null_count or (lowest is not None and not 0 <= lowest <= highest < MAX_SHARD_BYTES):
+            return f"a member has the {name} {lowest if lowest is None or lowest < 0 else highest}"
+    return ""
 
 
 def matching(table: pa.Table, where: str) -> np.ndarray:
@@ -236,12 +355,20 @@ def _columns(schema: pa.Schema) -> list[str]:
 
 def _schema(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
     extra = sorted({name for row in rows for name in row} - _PLAIN.keys() - set(OPERATIONS))
-    scores = sorted({name for row in rows for name in (row.get("quality") or {})} - _WHO.keys())
-    columns = dict(_PLAIN)
-    for name in (*OPERATIONS, *extra):
-        measures = dict.fromkeys(scores, pa.float64()) if name == "quality" else _MEASURES.get(name, {})
-        columns[name] = pa.struct({**_WHO, **measures})
-    return pa.schema(columns)
+    scores = _scores(rows)
+    return pa.schema([(name, _column_type(name, scores)) for name in (*_PLAIN, *OPERATIONS, *extra)])
+
+
+def _scores(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the figures that annotators put into `quality`."""
+    return sorted({name for row in rows for name in (row.get("quality") or {})} - _WHO.keys())
+
+
+def _column_type(name: str, scores: Sequence[str]) -> pa.DataType:
+    if name in _PLAIN:
+        return _PLAIN[name]
+    measures = dict.fromkeys(scores, pa.float64()) if name == "quality" else _MEASURES.get(name, {})
+    return pa.struct({**_WHO, **measures})
 
 
 def _who(clip: Clip, name: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from worldloom.catalogs.redact import without_secrets
+
 if TYPE_CHECKING:
     from worldloom.catalogs.video import Frames
 
@@ -280,6 +282,10 @@ class Provenance:
     span_s: tuple[float, float] = (0.0, 0.0)
     parents: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Every sample, catalog and card takes it from here.
+        object.__setattr__(self, "uri", without_secrets(self.uri))
 
 
 @dataclass(eq=False)

@@ -14,6 +14,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worldloom.catalogs.errors import UsageError
 
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What PyYAML raises besides its own errors."""
+
+_MAX_VALUES = 1_000_000
+_MAX_DEPTH = 100
+_MAX_SHOWN = 300
+
 
 class Strict(BaseModel):
     """Base of every configuration class: unknown keys are refused, values do not change after loading."""
@@ -62,9 +69,39 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML ({error})") from None
+    except _UNREADABLE as error:  # a date of the 45th, a number of 5,000 digits, lists within lists without end
+        raise UsageError(f"{path}: a value in it cannot be read ({str(error)[:200]})") from None
+    _check_extent(values, path)
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a mapping of keys to values was expected, found {type(values).__name__}")
     return values
+
+
+def _check_extent(values: Any, path: Path) -> None:
+    """Refuse what grows without end once aliases are followed: YAML of a few lines can stand for a billion values."""
+    left = [(values, 0)]
+    seen = 0
+    while left:
+        value, depth = left.pop()
+        seen += 1
+        if seen > _MAX_VALUES or depth > _MAX_DEPTH:
+            limit = f"more than {_MAX_DEPTH} levels" if depth > _MAX_DEPTH else f"more than {_MAX_VALUES} values"
+            raise UsageError(f"{path}: its aliases and lists stand for {limit}, no such file was meant")
+        if isinstance(value, dict):
+            left += [(one, depth + 1) for one in value.values()]
+        elif isinstance(value, list | tuple | set):
+            left += [(one, depth + 1) for one in value]
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a whole number of {value.bit_length()} bits"
+    try:
+        text = repr(value)
+    except ValueError:  # it holds such a number
+        text = type(value).__name__
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def nearest(word: str, words: list[str] | tuple[str, ...]) -> str:
@@ -96,7 +133,7 @@ def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
         tags = [tag.strip().strip("'") for tag in str(problem["ctx"]["expected_tags"]).split(",")]
         return f"{name}: unknown kind '{problem['ctx']['tag']}'" + nearest(str(problem["ctx"]["tag"]), tags)
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{name or 'value'}: {message[0].lower() + message[1:]} (got {problem['input']!r})"
+    return f"{name or 'value'}: {message[0].lower() + message[1:]} (got {_shown(problem['input'])})"
 
 
 def _is_union_tag(part: Any) -> bool:

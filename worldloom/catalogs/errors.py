@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worldloom.catalogs.redact import redacted, without_secrets
+
+_MAX_MESSAGE = 2000
+"""Characters: a hostile file must not fill the ledger with what it says."""
+
 
 class WorldloomError(Exception):
-    """An error whose text is written for the person at the terminal; the command line exits with 1."""
+    """An error whose text is written for the person at the terminal; the command line exits with 1.
+
+    Addresses in it come without their secrets: what a person reads ends up in logs and reports.
+    """
 
     exit_code = 1
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(redacted(one) if isinstance(one, str) else one for one in told))
 
 
 class UsageError(WorldloomError):
@@ -28,10 +39,10 @@ class BadInput(WorldloomError):
     """
 
     def __init__(self, reason: str, message: str, *, where: str | Path | None = None, remedy: str = "") -> None:
-        super().__init__(reason, message)
+        super().__init__(reason, message[:_MAX_MESSAGE])
         self.reason = reason
-        self.message = message
-        self.where = str(where) if where is not None else ""
+        self.message = redacted(message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]} [...]")
+        self.where = without_secrets(str(where)) if where is not None else ""
         self.remedy = remedy
 
     def __str__(self) -> str:

@@ -1,13 +1,12 @@
 """Manifests: numbered, immutable, each naming every file of the dataset. Creating one is the one commit.
 
-A manifest is written under a temporary name and linked to its number: the link either makes the dataset or fails
-because somebody else was first. The highest number is the dataset; files that no manifest names are no part of it.
+Its file is created under its number in one step that fails where somebody else was first (see `storage`). The highest
+number is the dataset; files that no manifest names are no part of it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from worldloom.catalogs.config import Strict
 from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
-from worldloom.catalogs.storage import sync_to_disk
+from worldloom.catalogs.storage import Store, open_store
 
 SCHEMA_VERSION = 1
 _NUMBERED = re.compile(r"(\d{6,})\.json\Z")
@@ -61,7 +60,8 @@ class Manifest(Strict):
         samples: over all shards.
         shards: in order of their paths.
         catalog: the Parquet catalog.
-        notes: plain values worth keeping: digest of the job, versions; nothing that differs from run to run.
+        notes: plain values worth keeping: digest of the job, versions, `removed` (what was taken down and never comes
+            back, see `removed_list`); nothing that differs from run to run.
     """
 
     format: Literal["worldloom-dataset"] = "worldloom-dataset"
@@ -90,15 +90,13 @@ class ManifestConflict(WorldloomError):
 
 def numbers(dataset: Path | str) -> list[int]:
     """Numbers of all committed manifests, ascending; empty where there is no dataset yet."""
-    folder = Path(dataset) / "manifests"
-    if not folder.is_dir():
-        return []
-    return sorted(int(found[1]) for entry in folder.iterdir() if (found := _NUMBERED.match(entry.name)))
+    names = (name.rpartition("/")[2] for name in open_store(dataset).names("manifests"))
+    return sorted(int(found[1]) for name in names if (found := _NUMBERED.match(name)))
 
 
-def manifest_path(dataset: Path | str, number: int) -> Path:
-    """Where the manifest with this number lies."""
-    return Path(dataset) / "manifests" / f"{number:06d}.json"
+def manifest_name(number: int) -> str:
+    """Where in the dataset the manifest with this number lies."""
+    return f"manifests/{number:06d}.json"
 
 
 def read_manifest(dataset: Path | str, number: int) -> Manifest:
@@ -107,23 +105,23 @@ def read_manifest(dataset: Path | str, number: int) -> Manifest:
     Raises:
         BadInput: `bad_manifest`, it is damaged or written by a newer version.
     """
-    path = manifest_path(dataset, number)
+    where = f"{dataset}/{manifest_name(number)}"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(open_store(dataset).read(manifest_name(number)))
         if isinstance(values, dict) and int(values.get("schema_version", 0)) > SCHEMA_VERSION:
             message = f"written by schema {values['schema_version']}, this worldloom reads up to {SCHEMA_VERSION}"
-            raise BadInput("bad_manifest", message, where=path, remedy="Update worldloom.")
+            raise BadInput("bad_manifest", message, where=where, remedy="Update worldloom.")
         manifest = Manifest.model_validate(values)
     except FileNotFoundError:
-        raise BadInput("bad_manifest", "no such manifest", where=path) from None
+        raise BadInput("bad_manifest", "no such manifest", where=where) from None
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
-        raise BadInput("bad_manifest", f"not a manifest ({place}: {problem['msg']})", where=path) from None
+        raise BadInput("bad_manifest", f"not a manifest ({place}: {problem['msg']})", where=where) from None
     except (OSError, ValueError, TypeError) as error:
-        raise BadInput("bad_manifest", f"not a manifest ({error})", where=path) from None
+        raise BadInput("bad_manifest", f"not a manifest ({error})", where=where) from None
     if manifest.number != number:
-        raise BadInput("bad_manifest", f"holds manifest {manifest.number}", where=path)
+        raise BadInput("bad_manifest", f"holds manifest {manifest.number}", where=where)
     return manifest
 
 
@@ -131,12 +129,12 @@ def latest(dataset: Path | str) -> Manifest:
     """The dataset as it is now.
 
     Raises:
-        UsageError: there is no dataset in this folder.
+        UsageError: there is no dataset in this place.
         BadInput: `bad_manifest`.
     """
     found = latest_or_none(dataset)
     if found is None:
-        raise UsageError(f"{dataset}: no dataset here (a folder with manifests/000001.json was expected)")
+        raise UsageError(f"{dataset}: no dataset here ({manifest_name(1)} was expected)")
     return found
 
 
@@ -150,46 +148,84 @@ def latest_or_none(dataset: Path | str) -> Manifest | None:
     return read_manifest(dataset, committed[-1]) if committed else None
 
 
-def commit(dataset: Path | str, manifest: Manifest) -> Path:
+def commit(dataset: Path | str, manifest: Manifest) -> Manifest:
     """Make this manifest the dataset, in one step. Every file it names is in place and on disk before.
+
+    What was taken down before stays taken down: that list is carried forward here, whoever commits.
+
+    Args:
+        dataset: a folder or `s3://bucket/prefix`.
+        manifest: numbered one above the latest.
+
+    Returns:
+        What was committed.
 
     Raises:
         ManifestConflict: its number is taken; read `latest` again and decide anew.
-        BadInput: `missing_file`, a file it names is not there or has another size.
+        BadInput: `missing_file`, a file it names is not there or has another size; `bad_manifest`, there is none with
+            the number before it.
     """
-    dataset = Path(dataset)
-    for entry in (*manifest.shards, manifest.catalog):
-        place = dataset / entry.path
-        if not place.is_file() or place.stat().st_size != entry.bytes:
-            raise BadInput("missing_file", f"not there, or not of {entry.bytes} bytes", where=place)
-    target = manifest_path(dataset, manifest.number)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    text = manifest.to_json()
-    try:
-        _write_synced(temporary, text)
-        os.link(temporary, target)
-    except FileExistsError:
+    store = open_store(dataset)
+    check_files(store, manifest)
+    if manifest.number > 1:
+        before = read_manifest(dataset, manifest.number - 1)
+        if removed := union_of_removed(before, manifest):
+            manifest = manifest.model_copy(update={"notes": {**manifest.notes, "removed": removed}})
+    if not store.create(manifest_name(manifest.number), manifest.to_json().encode()):
         raise ManifestConflict(
-            f"{target}: another run committed it meanwhile; run the same command again to build on it"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_to_disk(target.parent)
+            f"{dataset}/{manifest_name(manifest.number)}: another run committed it meanwhile and nothing of yours was "
+            "lost; run the same command again to build on it"
+        )
     copy_latest(dataset)
-    return target
+    return manifest
+
+
+def check_files(store: Store, manifest: Manifest) -> None:
+    """Every file that a manifest names is there, by its size.
+
+    Raises:
+        BadInput: `missing_file`, naming the first that is not.
+    """
+    there = dict(store.listing("shards"))  # one request, where one per shard would be thousands
+    for entry in (*manifest.shards, manifest.catalog):
+        found = there[entry.path] if entry.path in there else store.size(entry.path)
+        if found != entry.bytes:
+            message = f"not there, or not of {entry.bytes} bytes"
+            raise BadInput("missing_file", message, where=f"{store.place}/{entry.path}")
+
+
+def local_file(store: Store, entry: FileEntry) -> Path:
+    """A local file with the content of one of a dataset's files, to be read at once.
+
+    Raises:
+        BadInput: `missing_file`.
+    """
+    try:
+        return store.local(entry.path)
+    except FileNotFoundError:
+        raise BadInput("missing_file", "no such file", where=f"{store.place}/{entry.path}") from None
+
+
+def removed_list(manifest: Manifest) -> list[dict[str, str]]:
+    """What was taken down: `{"key": ...}` for a clip, `{"sha256": ..., "uri": ...}` for all that came from a source.
+
+    Raises:
+        BadInput: `bad_manifest`, the list is none.
+    """
+    found = manifest.notes.get("removed", [])
+    if not isinstance(found, list) or not all(
+        isinstance(one, dict) and {"key", "sha256"} & one.keys() for one in found
+    ):
+        raise BadInput("bad_manifest", f"manifest {manifest.number}: notes.removed is no list of keys and digests")
+    return found
+
+
+def union_of_removed(*manifests: Manifest) -> list[dict[str, str]]:
+    """Everything that any of them says was taken down, each once, in an order of its own."""
+    united = {json.dumps(one, sort_keys=True): one for manifest in manifests for one in removed_list(manifest)}
+    return [united[text] for text in sorted(united)]
 
 
 def copy_latest(dataset: Path | str) -> None:
     """Put a copy of the latest manifest at `manifest.json`, for readers that do not count."""
-    dataset = Path(dataset)
-    temporary = dataset / f".manifest.json.{os.getpid()}.partial"
-    _write_synced(temporary, latest(dataset).to_json())
-    temporary.replace(dataset / "manifest.json")
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    open_store(dataset).write("manifest.json", latest(dataset).to_json().encode())

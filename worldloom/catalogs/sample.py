@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,18 +18,16 @@ import numpy as np
 
 from worldloom.catalogs.clip import (
     Actions,
-    Annotation,
     Camera,
-    Caption,
     Clip,
     Depth,
     Event,
     Hands,
-    Provenance,
     Revisits,
     Subjects,
 )
 from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.sample_checks import check_arrays, check_record
 
 SCHEMA_VERSION = 1
 MEMBERS = ("mp4", "json", "camera.npz", "actions.npz", "subjects.npz", "depth.npz", "hands.npz", "latents.safetensors")
@@ -51,6 +50,7 @@ _DAMAGE = (
     RuntimeError,
     zipfile.BadZipFile,
     zlib.error,
+    tokenize.TokenError,
 )
 """What reading damaged or hostile members may raise; MemoryError is none of them."""
 
@@ -147,7 +147,11 @@ def members_to_clip(key: str, members: Mapping[str, bytes]) -> Clip:
     clip.video = members.get("mp4")
 
     def arrays(member: str) -> dict[str, np.ndarray] | None:
-        return read_npz(members[member], where=f"{key}.{member}") if member in members else None
+        if member not in members:
+            return None
+        found = read_npz(members[member], where=f"{key}.{member}")
+        check_arrays(member.removesuffix(".npz"), found)
+        return found
 
     try:
         if (camera := arrays("camera.npz")) is not None:
@@ -185,25 +189,26 @@ def clip_to_json(clip: Clip) -> dict[str, Any]:
 
 
 def json_to_clip(values: Mapping[str, Any]) -> Clip:
-    """The inverse of `clip_to_json`; arrays and video are still missing, `pts_s` is i / fps."""
-    fps = Fraction(values["fps"])
-    frames = int(values["frames"])
-    source = dict(values["provenance"])
-    for name in ("span_s", "parents", "operations"):
-        source[name] = tuple(source[name])
+    """The inverse of `clip_to_json`; arrays and video are still missing, `pts_s` is i / fps.
+
+    Raises:
+        ValueError, KeyError: a value is missing, of another type, or out of bounds.
+    """
+    record = check_record(values)
+    fps = Fraction(record.fps)
     return Clip(
-        key=values["key"],
+        key=record.key,
         fps=fps,
-        frames=frames,
-        height=int(values["height"]),
-        width=int(values["width"]),
-        pts_s=np.arange(frames) / float(fps),
-        provenance=Provenance(**source),
-        events=json_to_events(values["events"]),
+        frames=record.frames,
+        height=record.height,
+        width=record.width,
+        pts_s=np.arange(record.frames) / float(fps),
+        provenance=record.provenance,
+        events=json_to_events(record.events),
         revisits=json_to_revisits(values["revisits"]),
-        quality=dict(values["quality"]),
-        captions=[Caption(**caption) for caption in values["captions"]],
-        annotations={name: Annotation(**note) for name, note in values["annotations"].items()},
+        quality=record.quality,
+        captions=record.captions,
+        annotations=record.annotations,
     )
 
 

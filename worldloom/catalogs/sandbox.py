@@ -10,6 +10,7 @@ code prints cannot break them; frames and weights stay in the child.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pickle
 import select
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,14 +31,46 @@ from typing import Any
 import psutil
 
 from worldloom.catalogs.config import Strict
-from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
-from worldloom.catalogs.sandbox_child import HEADER, MAX_MESSAGE_BYTES
+from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.catalogs.sandbox_child import HEADER, MAX_MESSAGE_BYTES, WHERE_SIGNAL
+from worldloom.catalogs.sandbox_failures import (
+    ChildDied,
+    ChildDisk,
+    ChildFailure,
+    ChildMemory,
+    ChildRaised,
+    ChildTimeout,
+)
+from worldloom.catalogs.sandbox_guard import MARK, end_marked
+
+__all__ = [
+    "Child",
+    "ChildDied",
+    "ChildDisk",
+    "ChildFailure",
+    "ChildMemory",
+    "ChildRaised",
+    "ChildTimeout",
+    "Limits",
+]
 
 _TICK_S = 0.1
 _TICKS_PER_FAMILY_CHECK = 10
 _MAX_LOG_BYTES = 16 << 20
-_TAIL_BYTES = 2000
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_SENTENCE_BYTES = 2000
+_LAST_WORDS_BYTES = 16_000
+_WHERE_S = 0.5
+"""How long a child that hangs is given to write down where (default ours)."""
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+    "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
 _START = "import sys; sys.path.append(sys.argv[1]); from worldloom.catalogs.sandbox_child import main; main()"
 
 
@@ -48,7 +82,8 @@ class Limits(Strict):
         memory_mb: beyond what its imports took; resident memory always, address space too where `address_space`.
         recycle_after: calls after which the child is replaced (some decoders grow).
         startup_s: wall-clock seconds for starting and importing.
-        threads: for OpenMP and BLAS in the child.
+        threads: for OpenMP, BLAS and OpenCV in the child.
+        file_mb: largest file it may write (default ours: no clip, blob or shard comes near it).
         address_space: also limit address space (RLIMIT_AS); not possible with CUDA, which maps far more than it uses.
     """
 
@@ -57,89 +92,50 @@ class Limits(Strict):
     recycle_after: int = 200
     startup_s: float = 120.0
     threads: int = 1
+    file_mb: int = 65_536
     address_space: bool = True
-
-
-class ChildFailure(WorldloomError):
-    """A call that did not come back with a result; `reason` is the slug that failures are counted by."""
-
-    reason = "failed"
-
-
-class ChildDied(ChildFailure):
-    """The process ended during the call: a signal (SIGSEGV, SIGABRT) or an exit.
-
-    Attributes:
-        signal: its name, empty where it ended by itself.
-        status: its exit code, None where a signal ended it.
-    """
-
-    reason = "crashed"
-
-    def __init__(self, message: str, signal_name: str = "", status: int | None = None) -> None:
-        super().__init__(message)
-        self.signal = signal_name
-        self.status = status
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.signal, self.status)
-
-
-class ChildTimeout(ChildFailure):
-    """The call ran past its deadline; the process was killed."""
-
-    reason = "timeout"
-
-
-class ChildMemory(ChildFailure):
-    """The call wanted more memory than its limit."""
-
-    reason = "out_of_memory"
-
-
-class ChildRaised(ChildFailure):
-    """The function raised; the child lives on.
-
-    Attributes:
-        kind: name of the exception's class.
-        traceback: text.
-    """
-
-    reason = "exception"
-
-    def __init__(self, message: str, kind: str = "", traceback: str = "") -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.traceback = traceback
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.kind, self.traceback)
 
 
 @dataclass
 class _Running:
-    """One started process."""
+    """One started process.
+
+    Attributes:
+        mark: what everything it starts carries in its environment.
+    """
 
     process: subprocess.Popen[bytes]
     link: socket.socket
     log: Any
     watch: psutil.Process
+    mark: str = ""
     rss_after_imports: int = 0
     calls: int = 0
 
     def kill(self) -> None:
-        """End the whole process group and let go of everything."""
+        """End the whole process group and what has left it, and let go of everything."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
+        end_marked(self.mark)
         self.link.close()
         self.log.close()
 
     def last_words(self) -> str:
         """End of what the process printed."""
-        self.log.seek(max(0, self.log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        self.log.seek(max(0, self.log.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
         return bytes(self.log.read()).decode(errors="replace").strip()
+
+    def say_where(self) -> None:
+        """Have it write down where in the code it is; native code that blocks signals does not."""
+        before = os.fstat(self.log.fileno()).st_size
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(WHERE_SIGNAL)
+        end = time.monotonic() + _WHERE_S
+        while time.monotonic() < end and os.fstat(self.log.fileno()).st_size == before:
+            time.sleep(0.01)
+        time.sleep(0.02)  # the rest of what it has begun to write
 
 
 class Child:
@@ -170,7 +166,7 @@ class Child:
         Raises:
             BadInput, UsageError: raised by the function.
             ChildDied, ChildTimeout, ChildMemory: the child is gone; the next call starts another.
-            ChildRaised: any other exception of the function.
+            ChildDisk: it could not write, for lack of room; ChildRaised: any other exception of the function.
         """
         message = pickle.dumps(payload, protocol=5)
         running = self._started()
@@ -211,6 +207,7 @@ class Child:
                 "path": [str(Path(entry).absolute()) for entry in sys.path],
                 "entry": self.entry,
                 "address_space_bytes": self.limits.memory_mb << 20 if self.limits.address_space else 0,
+                "file_bytes": self.limits.file_mb << 20,
             }
             what = f"importing {self.entry.partition(':')[0]}"
             kind, value = self._exchange(running, pickle.dumps(order), self.limits.startup_s, what)
@@ -228,12 +225,17 @@ class Child:
             answer = _converse(running, message, end, self.limits.memory_mb << 20)
             kind, value = pickle.loads(answer)  # noqa: S301 -- from our own child
         except BaseException as error:
-            if isinstance(error, (EOFError, OSError)) and not isinstance(error, TimeoutError):
+            if isinstance(error, TimeoutError):
+                running.say_where()
+            elif isinstance(error, (EOFError, OSError)):
                 _wait_for_end(running)
             last_words = running.last_words()
             died_of = running.process.poll()
             self.close()
-            raise self._explained(error, died_of, last_words, limit_s, what) from None
+            explained = self._explained(error, died_of, last_words, limit_s, what)
+            if isinstance(explained, ChildFailure):
+                explained.last_words = last_words
+            raise explained from None
         return str(kind), value
 
     def _explained(
@@ -245,7 +247,7 @@ class Child:
             return ChildMemory(f"{self.entry}: {what} took more than {self.limits.memory_mb} MB and was ended")
         if not isinstance(error, (EOFError, OSError, pickle.UnpicklingError, ValueError, TypeError)):
             return error
-        said = f"; its last words: {last_words}" if last_words else ""
+        said = f"; its last words: {last_words[-_SENTENCE_BYTES:]}" if last_words else ""
         if "bad_alloc" in last_words:
             return ChildMemory(f"{self.entry}: {what} wanted more than {self.limits.memory_mb} MB{said}")
         if died_of is not None and died_of < 0:
@@ -265,6 +267,9 @@ class Child:
             raise UsageError(value)
         if kind == "memory":
             raise ChildMemory(f"{self.entry}: it wanted more than {self.limits.memory_mb} MB ({value})")
+        if kind == "disk":
+            reason, message, trace = value
+            raise ChildDisk(f"{self.entry}: {message}", reason, trace)
         name, message, trace = value
         raise ChildRaised(f"{name}: {message}" if message else name, name, trace)
 
@@ -273,7 +278,8 @@ def _spawn(threads: int) -> _Running:
     """Start the interpreter; the child imports nothing from the folder it is started in."""
     ours, theirs = socket.socketpair()
     log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 -- closed with the child; emptied while it writes
-    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+    mark = f"{_guard()}.{next(_numbers)}"
+    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), MARK: mark}
     root = str(Path(__file__).resolve().parents[2])
     with theirs:
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter, no shell
@@ -286,7 +292,41 @@ def _spawn(threads: int) -> _Running:
             process_group=0,
         )
     os.set_blocking(ours.fileno(), False)
-    return _Running(process, ours, log, psutil.Process(process.pid))
+    return _Running(process, ours, log, psutil.Process(process.pid), mark)
+
+
+@dataclass
+class _Guard:
+    """The process that outlives this one for a moment, and the mark it looks for."""
+
+    process: subprocess.Popen[bytes]
+    mark: str
+    parent: int
+
+
+_numbers = itertools.count(1)
+_guards: list[_Guard] = []
+
+
+def _guard() -> str:
+    """Mark of this process; its guard is started with the first child."""
+    if _guards and (_guards[0].parent != os.getpid() or _guards[0].process.poll() is not None):
+        _guards.clear()  # in a forked process the guard is the parent's
+    if not _guards:
+        above = os.environ.get(MARK)
+        mark = f"{above}.{uuid.uuid4().hex[:12]}" if above else uuid.uuid4().hex[:12]
+        environment = {name: value for name, value in os.environ.items() if name != MARK}
+        script = str(Path(__file__).with_name("sandbox_guard.py"))
+        process = subprocess.Popen(  # noqa: S603 -- our own interpreter, no shell
+            [sys.executable, "-I", "-S", script, mark],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+        _guards.append(_Guard(process, mark, os.getpid()))
+    return _guards[0].mark
 
 
 def _converse(running: _Running, message: bytes, end: float, memory_bytes: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import faulthandler
 import importlib
 import os
@@ -24,6 +25,11 @@ HEADER = struct.Struct(">Q")
 
 MAX_MESSAGE_BYTES = 1 << 31
 
+WHERE_SIGNAL = signal.SIGUSR2
+"""Asks the child to write down where in the code it is."""
+
+_NO_ROOM = {errno.ENOSPC: "disk_full", errno.EDQUOT: "disk_full", errno.EFBIG: "file_too_large"}
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -31,6 +37,7 @@ def main() -> None:
     """Entry of the started interpreter: argv holds the package's folder, the socket's number and the parent's id."""
     _die_with(int(sys.argv[3]))
     faulthandler.enable()
+    faulthandler.register(WHERE_SIGNAL, all_threads=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     link = socket.socket(fileno=int(sys.argv[2]))
     os.set_inheritable(link.fileno(), False)
@@ -40,6 +47,7 @@ def main() -> None:
         function = _import(order["entry"], order["path"])
         if order["address_space_bytes"]:
             _limit_address_space(order["address_space_bytes"])
+        _limit(resource.RLIMIT_FSIZE, order["file_bytes"])
     except BaseException as error:
         _send(link, *_problem(error))
         return
@@ -70,7 +78,24 @@ def _problem(error: BaseException) -> tuple[str, Any]:
         return "usage", str(error)
     if isinstance(error, MemoryError):
         return "memory", str(error)
-    return "raised", (type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+    trace = "".join(traceback.format_exception(error))
+    if (no_room := _lack_of_room(error)) is not None:
+        return "disk", (*no_room, trace)
+    return "raised", (type(error).__name__, str(error), trace)
+
+
+def _lack_of_room(error: BaseException) -> tuple[str, str] | None:
+    """Reason and sentence where a full disk, or a file past its limit, is at the bottom of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            reason = _NO_ROOM[cause.errno]
+            place = f" ({cause.filename})" if cause.filename else ""
+            if reason == "disk_full":
+                return reason, f"no room is left on the disk{place}; free some, then run --retry disk_full"
+            return reason, f"a file was to become larger than a child may write{place}"
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _import(entry: str, path: list[str]) -> Callable[[Any], Any]:
@@ -92,9 +117,13 @@ def _limit_address_space(extra_bytes: int) -> None:
     if sys.platform != "linux":
         return  # macOS refuses RLIMIT_AS; the parent still watches resident memory
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = used + extra_bytes if hard == resource.RLIM_INFINITY else min(used + extra_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    _limit(resource.RLIMIT_AS, used + extra_bytes)
+
+
+def _limit(kind: int, wanted: int) -> None:
+    """Set a soft limit, at most what the hard one allows."""
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def _receive(link: socket.socket) -> bytes:

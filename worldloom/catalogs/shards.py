@@ -27,7 +27,9 @@ MAX_MEMBER_BYTES = 1 << 32
 _MAX_OCTAL_SIZE = 8**11
 _MAX_NAME = 100
 _MAX_EXTENDED_HEADER_BYTES = 1 << 16
-_END = bytes(2 * BLOCK)
+_BUFFER_BYTES = 1 << 20
+END_MARK = bytes(2 * BLOCK)
+"""What a tar ends with."""
 
 
 class Span(NamedTuple):
@@ -88,29 +90,36 @@ class ShardInfo:
     entries: list[Entry] = field(repr=False)
 
 
-def write_shard(path: Path | str, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> ShardInfo:
+def write_shard(
+    path: Path | str, samples: Iterable[tuple[str, Mapping[str, bytes | Path]]], *, durable: bool = True
+) -> ShardInfo:
     """Write samples one by one; the file appears under its name only when it is whole and on disk.
 
     Equal samples give equal bytes: members in the order of `MEMBERS`, no times, no owners.
 
     Args:
         path: where the shard goes; its folder exists.
-        samples: key and members by extension.
+        samples: key and members by extension; a member is its content, or the file that holds it, which is never in
+            memory as a whole.
+        durable: wait until it is on disk; not needed for a draft that `Store.take` brings in.
 
     Raises:
         ValueError: a key or extension that no shard may hold, a key twice, or a sample without members.
+        BadInput: `torn_file`, a file of a member changed while it was read.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("wb", buffering=_BUFFER_BYTES) as file:
             writer = _Writer(file)
             entries = [writer.add(key, members) for key, members in samples]
-            writer.write(_END)
+            writer.write(END_MARK)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_to_disk(path.parent)
+        if durable:
+            sync_to_disk(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -123,13 +132,14 @@ class _Writer:
         self.digest = hashlib.sha256()
         self._file = file
         self._seen: set[str] = set()
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self.digest.update(data)
         self.at += len(data)
 
-    def add(self, key: str, members: Mapping[str, bytes]) -> Entry:
+    def add(self, key: str, members: Mapping[str, bytes | Path]) -> Entry:
         if not KEY.match(key):
             raise ValueError(f"key {key!r} may hold only letters, digits, _ and -, 128 at most")
         if key in self._seen:
@@ -142,11 +152,30 @@ class _Writer:
         for extension in MEMBERS:
             if extension in members:
                 content = members[extension]
-                self.write(_header(f"{key}.{extension}", len(content)))
-                spans[extension] = Span(self.at, len(content), zlib.crc32(content))
-                self.write(content)
-                self.write(bytes(-len(content) % BLOCK))
+                name = f"{key}.{extension}"
+                span = self._content(name, content) if isinstance(content, bytes) else self._file_of(name, content)
+                self.write(bytes(-span.length % BLOCK))
+                spans[extension] = span
         return Entry(key, start, self.at - start, spans)
+
+    def _content(self, name: str, content: bytes) -> Span:
+        self.write(_header(name, len(content)))
+        span = Span(self.at, len(content), zlib.crc32(content))
+        self.write(content)
+        return span
+
+    def _file_of(self, name: str, path: Path) -> Span:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            self.write(_header(name, size))
+            start, crc32 = self.at, 0
+            while count := file.readinto(self._buffer):
+                part = self._buffer[:count]
+                crc32 = zlib.crc32(part, crc32)
+                self.write(part)
+        if self.at - start != size:
+            raise BadInput("torn_file", f"changed while it was read for member {name}", where=path)
+        return Span(start, size, crc32)
 
 
 def _header(name: str, size: int) -> bytes:

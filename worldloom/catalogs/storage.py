@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import shutil
 import tempfile
+import threading
 import time
 import uuid
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.store import CHUNK_BYTES, FolderStore, Store, Versioned, checked_name, sync_to_disk
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.=+@-]*(/[A-Za-z0-9_-][A-Za-z0-9_.=+@-]*)*\Z")
+__all__ = ["FolderStore", "ObjectStore", "Store", "checked_name", "is_remote", "open_store", "sync_to_disk"]
+
 _SCHEMES = ("s3://",)
 _HELD_S = 3600.0
 """A copy in the cache that somebody asked for less than an hour ago is not removed (default ours)."""
@@ -44,160 +44,21 @@ def open_store(place: Path | str) -> Store:
     text = str(place)
     if is_remote(text):
         return ObjectStore(text)
+    if text.startswith("s3:/"):
+        raise UsageError(f"{text}: an address is s3://bucket/prefix, and a string, no path")
     if "://" in text:
         raise UsageError(f"{text.split('?')[0]}: neither a folder nor s3://bucket/prefix")
     return FolderStore(Path(place))
 
 
-class Store(ABC):
-    """Files by name; a name is a relative path with `/`, of plain characters, without hidden parts.
-
-    Attributes:
-        place: the folder or the address, as people write it.
-    """
-
-    place: str
-
-    @abstractmethod
-    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Content of a file, or a stretch of it; shorter than asked for where the file ends.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-        """
-
-    @abstractmethod
-    def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
-
-    @abstractmethod
-    def names(self, folder: str = "") -> Iterator[str]:
-        """Names of all files below a folder, in no order, drafts left out."""
-
-    @abstractmethod
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file, or replace it; durable when this returns."""
-
-    @abstractmethod
-    def create(self, name: str, data: bytes) -> bool:
-        """Write a file that is not there yet; False where it is, which stays as it is."""
-
-    @abstractmethod
-    def take(self, draft: Path, name: str) -> None:
-        """Bring a finished local file in, under its name; the draft is gone afterwards."""
-
-    @abstractmethod
-    def local(self, name: str) -> Path:
-        """A local file with this content, to be read at once and never written.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-        """
-
-    @abstractmethod
-    def delete(self, name: str) -> None:
-        """Remove a file; nothing where there is none."""
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
-        return self.size(name) is not None
+def inside(place: Path | str, name: str) -> Path | str:
+    """The place of something below a place: a path below a folder, an address below an address."""
+    return f"{str(place).rstrip('/')}/{name}" if is_remote(place) else Path(place) / name
 
 
-class FolderStore(Store):
-    """Files in a folder, on a local disk or a file system that machines share.
-
-    Args:
-        folder: need not be there yet.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-        self.place = str(folder)
-
-    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """See `Store`."""
-        with self._path(name).open("rb") as file:
-            if offset:
-                file.seek(offset)
-            return file.read(-1 if length is None else length)
-
-    def size(self, name: str) -> int | None:
-        """See `Store`."""
-        path = self._path(name)
-        try:
-            return path.stat().st_size if path.is_file() else None
-        except FileNotFoundError:
-            return None
-
-    def names(self, folder: str = "") -> Iterator[str]:
-        """See `Store`."""
-        top = self._path(folder) if folder else self.folder
-        for parent, folders, files in os.walk(top):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in files:
-                if not name.startswith("."):
-                    yield Path(parent, name).relative_to(self.folder).as_posix()
-
-    def write(self, name: str, data: bytes) -> None:
-        """See `Store`."""
-        path = self._path(name)
-        draft = self._draft(path, data)
-        draft.replace(path)
-        sync_to_disk(path.parent)
-
-    def create(self, name: str, data: bytes) -> bool:
-        """See `Store`."""
-        path = self._path(name)
-        draft = self._draft(path, data)
-        try:
-            os.link(draft, path)  # atomic, also on network file systems where O_EXCL is not
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink()
-        sync_to_disk(path.parent)
-        return True
-
-    def take(self, draft: Path, name: str) -> None:
-        """See `Store`."""
-        path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sync_to_disk(draft)
-        try:
-            draft.replace(path)
-        except OSError:  # from another file system
-            aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
-            shutil.copyfile(draft, aside)
-            sync_to_disk(aside)
-            aside.replace(path)
-            draft.unlink()
-
-    def local(self, name: str) -> Path:
-        """See `Store`."""
-        path = self._path(name)
-        if not path.is_file():
-            raise FileNotFoundError(str(path))
-        return path
-
-    def delete(self, name: str) -> None:
-        """See `Store`."""
-        self._path(name).unlink(missing_ok=True)
-
-    def _path(self, name: str) -> Path:
-        return self.folder / checked_name(name)
-
-    def _draft(self, path: Path, data: bytes) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
-        try:
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        return draft
+def absolute(place: Path | str) -> Path | str:
+    """A folder's absolute path; an address is absolute already."""
+    return str(place).rstrip("/") if is_remote(place) else Path(place).absolute()
 
 
 class ObjectStore(Store):
@@ -228,64 +89,67 @@ class ObjectStore(Store):
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """See `Store`."""
-        import obstore
-
         checked_name(name)
         if offset == 0 and length is None:
-            return bytes(obstore.get(self._store, name).bytes())
-        total = self.size(name)
-        if total is None:
-            raise FileNotFoundError(f"{self.place}/{name}")
-        stop = total if length is None else min(total, offset + length)
-        # A range that ends before it starts is an error in S3, and nothing here.
-        return bytes(obstore.get_range(self._store, name, start=offset, end=stop)) if stop > offset else b""
+            return bytes(self._ask(_get, name))
+        total = None
+        if length is None:
+            total = self.size(name)
+            if total is None:
+                raise FileNotFoundError(f"{self.place}/{name}")
+        stop = offset + length if length is not None else total
+        assert stop is not None
+        if stop <= offset:  # such a range is an error in S3, and nothing here
+            if total is None and not self.exists(name):
+                raise FileNotFoundError(f"{self.place}/{name}")
+            return b""
+        return bytes(self._ask(_get_range, name, offset, stop))
 
     def size(self, name: str) -> int | None:
         """See `Store`."""
-        import obstore
+        head = self._ask(_head, checked_name(name))
+        return None if head is None else int(head["size"])
 
-        try:
-            return int(obstore.head(self._store, checked_name(name))["size"])
-        except FileNotFoundError:
-            return None
-
-    def names(self, folder: str = "") -> Iterator[str]:
+    def listing(self, folder: str = "") -> Iterator[tuple[str, int]]:
         """See `Store`."""
-        import obstore
+        yield from self._ask(_list, checked_name(folder) + "/" if folder else None)
 
-        prefix = checked_name(folder) + "/" if folder else None
-        for batch in obstore.list(self._store, prefix=prefix):
-            yield from (str(entry["path"]) for entry in batch)
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """See `Store`."""
+        total = self.size(name)
+        if total is None:
+            raise FileNotFoundError(f"{self.place}/{name}")
+        for at in range(0, total, CHUNK_BYTES):
+            yield bytes(self._ask(_get_range, name, at, min(total, at + CHUNK_BYTES)))
 
     def write(self, name: str, data: bytes) -> None:
         """See `Store`."""
-        import obstore
-
-        obstore.put(self._store, checked_name(name), data)
+        self._ask(_put, checked_name(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Store`."""
-        import obstore
+        return bool(self._ask(_create, checked_name(name), data))
 
-        try:
-            obstore.put(self._store, checked_name(name), data, mode="create", use_multipart=False)
-        except obstore.exceptions.AlreadyExistsError:
-            return False
-        return True
+    def versioned(self, name: str) -> Versioned | None:
+        """See `Store`."""
+        found = self._ask(_get_versioned, checked_name(name))
+        return None if found is None else Versioned(*found)
+
+    def replace_if(self, name: str, data: bytes, version: str) -> bool:
+        """See `Store`."""
+        return bool(self._ask(_replace_if, checked_name(name), data, version))
 
     def take(self, draft: Path, name: str) -> None:
         """See `Store`."""
-        import obstore
-
-        obstore.put(self._store, checked_name(name), draft)
+        self._ask(_put, checked_name(name), draft)
         draft.unlink()
 
     def local(self, name: str) -> Path:
         """See `Store`; a copy is kept as long as there is room, and taken again when the file has changed."""
-        import obstore
-
-        head = obstore.head(self._store, checked_name(name))
-        version = hashlib.sha256(str(head["e_tag"] or head["last_modified"]).encode()).hexdigest()[:12]
+        head = self._ask(_head, checked_name(name))
+        if head is None:
+            raise FileNotFoundError(f"{self.place}/{name}")
+        version = hashlib.sha256(head["version"].encode()).hexdigest()[:12]
         # The ending stays: decoders and readers look at it.
         copy = self._cache / Path(name).parent / f"{version}-{Path(name).name}"
         if copy.is_file():
@@ -296,7 +160,7 @@ class ObjectStore(Store):
         draft = copy.with_name(f".{copy.name}.{uuid.uuid4().hex[:8]}.draft")
         try:
             with draft.open("wb") as file:
-                for part in obstore.get(self._store, name).stream(min_chunk_size=8 << 20):
+                for part in self.chunks(name):
                     file.write(part)
             draft.replace(copy)
         finally:
@@ -305,24 +169,23 @@ class ObjectStore(Store):
 
     def delete(self, name: str) -> None:
         """See `Store`."""
-        import obstore
-
-        obstore.delete(self._store, checked_name(name))
+        self._ask(_delete, checked_name(name))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_client": None}  # connections do not travel to other processes
 
-    @property
-    def _store(self) -> Any:
-        if self._client is None or self._client[0] != os.getpid():
-            from obstore.store import S3Store
+    def _ask(self, request: Callable[..., Any], *arguments: Any) -> Any:
+        """Do a request here, or, in a process that was forked from one that had connections, in a child of its own.
 
-            options: dict[str, Any] = {}
-            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-            if endpoint.startswith("http://"):
-                options["allow_http"] = True
-            self._client = os.getpid(), S3Store(self._bucket, prefix=self._prefix or None, client_options=options)
-        return self._client[1]
+        The client's threads do not survive a fork: a request from there would wait for ever.
+        """
+        global _started_in
+        if _started_in not in (None, os.getpid()):
+            return _in_child(self.place, request.__name__, arguments)
+        _started_in = os.getpid()
+        if self._client is None:
+            self._client = _connect(self._bucket, self._prefix)
+        return request(self._client, *arguments)
 
     def _make_room(self, wanted: int) -> None:
         """Remove copies that nobody has asked for lately, the oldest first, until the new one fits."""
@@ -342,21 +205,134 @@ class ObjectStore(Store):
             total -= size
 
 
-def checked_name(name: str) -> str:
-    """The name, if it is a plain relative path.
+_started_in: int | None = None
+"""The process in which connections were first made; a fork inherits the number."""
 
-    Raises:
-        ValueError: it is not.
-    """
-    if not _NAME.match(name):
-        raise ValueError(f"{name!r} is not a plain relative path")
-    return name
+_children: dict[int, Any] = {}
+_one_at_a_time = threading.Lock()
 
 
-def sync_to_disk(place: Path) -> None:
-    """Make the content of a file, or the names of new files in a folder, survive a power cut."""
-    descriptor = os.open(place, os.O_RDONLY)
+def _connect(bucket: str, prefix: str) -> Any:
+    from obstore.store import S3Store
+
+    options: dict[str, Any] = {}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint.startswith("http://"):
+        options["allow_http"] = True
+    return S3Store(bucket, prefix=prefix or None, client_options=options)
+
+
+def _in_child(place: str, request: str, arguments: Sequence[Any]) -> Any:
+    from worldloom.catalogs.sandbox import Child, Limits
+
+    pid = os.getpid()
+    with _one_at_a_time:
+        if pid not in _children:
+            _children.clear()
+            limits = Limits(deadline_s=600, recycle_after=1 << 40, address_space=False, threads=1)
+            _children[pid] = Child("worldloom.catalogs.storage:answer", limits)
+        kind, value = _children[pid].call((place, request, arguments))
+    if kind == "missing":
+        raise FileNotFoundError(value)
+    return value
+
+
+def answer(question: tuple[str, str, Sequence[Any]]) -> tuple[str, Any]:
+    """Do a request for a process that was forked. Runs in the child."""
+    place, request, arguments = question
+    if place not in _opened:
+        _opened[place] = ObjectStore(place)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return "done", _opened[place]._ask(_REQUESTS[request], *arguments)
+    except FileNotFoundError as error:
+        return "missing", str(error)
+
+
+_opened: dict[str, ObjectStore] = {}
+
+
+def _get(client: Any, name: str) -> bytes:
+    import obstore
+
+    return bytes(obstore.get(client, name).bytes())
+
+
+def _get_range(client: Any, name: str, start: int, stop: int) -> bytes:
+    import obstore
+
+    try:
+        return bytes(obstore.get_range(client, name, start=start, end=stop))
+    except FileNotFoundError:
+        raise
+    except obstore.exceptions.BaseError:
+        if int(obstore.head(client, name)["size"]) <= start:  # nothing lies there, which is an error in S3
+            return b""
+        raise
+
+
+def _head(client: Any, name: str) -> dict[str, Any] | None:
+    import obstore
+
+    try:
+        head = obstore.head(client, name)
+    except FileNotFoundError:
+        return None
+    return {"size": int(head["size"]), "version": str(head["e_tag"] or head["last_modified"])}
+
+
+def _list(client: Any, prefix: str | None) -> list[tuple[str, int]]:
+    import obstore
+
+    return [
+        (str(entry["path"]), int(entry["size"])) for batch in obstore.list(client, prefix=prefix) for entry in batch
+    ]
+
+
+def _put(client: Any, name: str, data: bytes | Path) -> None:
+    import obstore
+
+    obstore.put(client, name, data)
+
+
+def _create(client: Any, name: str, data: bytes) -> bool:
+    import obstore
+
+    writer = uuid.uuid4().hex
+    try:
+        obstore.put(client, name, data, mode="create", attributes={"writer": writer}, use_multipart=False)
+    except obstore.exceptions.AlreadyExistsError:
+        # A request whose answer was lost is sent again, and then finds its own file there.
+        return bool(obstore.get(client, name).attributes.get("writer") == writer)
+    return True
+
+
+def _get_versioned(client: Any, name: str) -> tuple[bytes, str, float] | None:
+    import obstore
+
+    try:
+        found = obstore.get(client, name)
+    except FileNotFoundError:
+        return None
+    return bytes(found.bytes()), str(found.meta["e_tag"]), found.meta["last_modified"].timestamp()
+
+
+def _replace_if(client: Any, name: str, data: bytes, version: str) -> bool:
+    import obstore
+
+    try:
+        obstore.put(client, name, data, mode={"e_tag": version}, use_multipart=False)
+    except (obstore.exceptions.PreconditionError, FileNotFoundError):
+        found = _get_versioned(client, name)  # of an answer that was lost, see `_create`
+        return found is not None and found[0] == data
+    return True
+
+
+def _delete(client: Any, name: str) -> None:
+    import obstore
+
+    obstore.delete(client, name)
+
+
+_REQUESTS: dict[str, Callable[..., Any]] = {
+    one.__name__: one for one in (_get, _get_range, _head, _list, _put, _create, _get_versioned, _replace_if, _delete)
+}

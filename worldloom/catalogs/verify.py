@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,13 @@ import numpy as np
 from worldloom.catalogs.catalog import read_catalog
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.manifest import FileEntry, Manifest, ShardEntry, latest
+from worldloom.catalogs.manifest import FileEntry, Manifest, ShardEntry, latest, removed_list
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.catalogs.sandbox import Child, ChildFailure, Limits
 from worldloom.catalogs.shards import BLOCK, Member, read_member, scan_shard
+from worldloom.catalogs.storage import FolderStore, Store, open_store
+from worldloom.catalogs.takedown import taken_down
 
-_CHUNK = 1 << 20
 _SAMPLE_DEADLINE_S = 300.0
 
 
@@ -67,7 +71,7 @@ def verify(dataset: Path | str, deep: bool = True) -> VerifyReport:
     """Check digests, counts, order of members, and that the catalog agrees with the shards.
 
     Args:
-        dataset: its folder.
+        dataset: its folder or `s3://bucket/prefix`; of an object store, one shard at a time is copied here.
         deep: also open every member: records and arrays that fit together, videos that decode to their last frame.
             Runs in a child process, for a dataset may come from anywhere.
 
@@ -75,13 +79,13 @@ def verify(dataset: Path | str, deep: bool = True) -> VerifyReport:
         UsageError: there is no dataset.
         BadInput: `bad_manifest`.
     """
-    dataset = Path(dataset)
+    store = open_store(dataset)
     manifest = latest(dataset)
     report = VerifyReport(number=manifest.number)
-    rows = _catalog_rows(dataset, manifest, report)
+    rows = _catalog_rows(store, manifest, report)
     with Child("worldloom.catalogs.verify:sample_problems", Limits(deadline_s=_SAMPLE_DEADLINE_S)) as child:
         for shard in manifest.shards:
-            _verify_shard(dataset, shard, rows.pop(shard.path, None), child if deep else None, report)
+            _verify_shard(store, shard, rows.pop(shard.path, None), child if deep else None, report)
             report.shards += 1
     for path, left in sorted(rows.items()):
         report.add(manifest.catalog.path, f"names {len(left)} clips in {path}, which is no shard of the manifest")
@@ -163,12 +167,16 @@ def _video_problems(clip: Clip) -> list[str]:
     return problems
 
 
-def _catalog_rows(dataset: Path, manifest: Manifest, report: VerifyReport) -> dict[str, dict[str, dict[str, Any]]]:
+def _catalog_rows(store: Store, manifest: Manifest, report: VerifyReport) -> dict[str, dict[str, dict[str, Any]]]:
     """Rows by shard and key; damage is reported, and what can be read is used all the same."""
-    _verify_digest(dataset, manifest.catalog, report)
     try:
-        table = read_catalog(dataset / manifest.catalog.path)
+        with _fetched(store, manifest.catalog, report) as (path, _):
+            if path is None:
+                return {}
+            table = read_catalog(path)
         rows = table.select(["key", "shard", "members", "split"]).to_pylist()
+        for key in taken_down(table, removed_list(manifest)):
+            report.add(manifest.catalog.path, f"clip {key} is in it, though it was taken down")
     except (BadInput, KeyError, ValueError) as error:
         report.add(manifest.catalog.path, getattr(error, "message", str(error)))
         return {}
@@ -180,37 +188,50 @@ def _catalog_rows(dataset: Path, manifest: Manifest, report: VerifyReport) -> di
     return found
 
 
-def _verify_digest(dataset: Path, entry: FileEntry, report: VerifyReport) -> bool:
-    """Whether the file is there and what the manifest says; problems are noted."""
-    path = dataset / entry.path
-    try:
-        size = path.stat().st_size
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        report.add(entry.path, f"cannot be read ({error.strerror})")
-        return False
-    report.bytes += size
-    if size != entry.bytes:
-        report.add(entry.path, f"has {size} bytes, the manifest says {entry.bytes}")
-    elif digest.hexdigest() != entry.sha256:
-        report.add(entry.path, "its sha256 is not the one in the manifest")
-    else:
-        return True
-    return False
+@contextmanager
+def _fetched(store: Store, entry: FileEntry, report: VerifyReport) -> Iterator[tuple[Path | None, bool]]:
+    """A local file with the content, or None, and whether it is what the manifest says; problems are noted.
+
+    Of an object store the copy lasts as long as the block, and is not kept in the cache: a dataset may be larger than
+    this machine's disk.
+    """
+    here = isinstance(store, FolderStore)
+    with nullcontext(store.place) if here else tempfile.TemporaryDirectory(prefix="worldloom-verify-") as folder:
+        copy = Path(folder, entry.path if here else Path(entry.path).name)
+        digest, size = hashlib.sha256(), 0
+        try:
+            with nullcontext() if here else copy.open("wb") as file:
+                for chunk in store.chunks(entry.path):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    if file is not None:
+                        file.write(chunk)
+        except OSError as error:
+            report.add(entry.path, f"cannot be read ({error.strerror or 'no such file'})")
+            yield None, False
+            return
+        report.bytes += size
+        if size != entry.bytes:
+            report.add(entry.path, f"has {size} bytes, the manifest says {entry.bytes}")
+        elif digest.hexdigest() != entry.sha256:
+            report.add(entry.path, "its sha256 is not the one in the manifest")
+        yield copy, (size, digest.hexdigest()) == (entry.bytes, entry.sha256)
 
 
 def _verify_shard(
-    dataset: Path, shard: ShardEntry, rows: dict[str, dict[str, Any]] | None, child: Child | None, report: VerifyReport
+    store: Store, shard: ShardEntry, rows: dict[str, dict[str, Any]] | None, child: Child | None, report: VerifyReport
 ) -> None:
-    path = dataset / shard.path
     before = len(report.problems)
-    whole = _verify_digest(dataset, shard, report)
-    if not path.is_file():
-        return
-    rows = rows or {}
+    with _fetched(store, shard, report) as (path, whole):
+        if path is not None:
+            _verify_content(path, whole, shard, rows or {}, report)
+            if child is not None and len(report.problems) == before:
+                _verify_samples(path, shard.path, child, report)
+
+
+def _verify_content(
+    path: Path, whole: bool, shard: ShardEntry, rows: dict[str, dict[str, Any]], report: VerifyReport
+) -> None:
     damaged = len(report.problems)
     samples: dict[str, dict[str, tuple[int, int]]] = {}
     try:
@@ -235,9 +256,6 @@ def _verify_shard(
         report.add(
             shard.path, f"every member is what was written: the damage is in headers or padding ({BLOCK}-byte blocks)"
         )
-    if child is not None and len(report.problems) == before:
-        for key, members in samples.items():
-            _verify_sample(path, shard.path, key, members, child, report)
 
 
 def _verify_member(
@@ -256,12 +274,15 @@ def _verify_member(
         report.add(shard, "its bytes are not those that were written", member.name)
 
 
-def _verify_sample(
-    path: Path, shard: str, key: str, members: dict[str, tuple[int, int]], child: Child, report: VerifyReport
-) -> None:
-    try:
-        found = child.call({"path": str(path), "key": key, "members": members})
-    except (ChildFailure, BadInput) as error:
-        found = [("", str(error))]
-    for member, message in found:
-        report.add(shard, message, f"{key}.{member}" if member else key)
+def _verify_samples(path: Path, shard: str, child: Child, report: VerifyReport) -> None:
+    samples: dict[str, dict[str, tuple[int, int]]] = {}
+    with path.open("rb") as file:
+        for member in scan_shard(file, shard):
+            samples.setdefault(member.key, {})[member.extension] = (member.offset, member.length)
+    for key, members in samples.items():
+        try:
+            found = child.call({"path": str(path), "key": key, "members": members})
+        except (ChildFailure, BadInput) as error:
+            found = [("", str(error))]
+        for name, message in found:
+            report.add(shard, message, f"{key}.{name}" if name else key)

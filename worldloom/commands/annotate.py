@@ -15,7 +15,12 @@ MEMORY_MB = 8000
 
 
 def annotate(
-    place: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="One video, or a folder of images.")],
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|FOLDER", help="One video, a folder of images, or a file of OUT/quarantine to do again."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Where to write; default runs/annotate/<name>.")] = None,
     fps: Annotated[float, typer.Option(min=0.1, help="Of a folder of images; a video keeps its own.")] = 16.0,
     height: Annotated[int, typer.Option(min=16, help="Pixels, at most.")] = 480,
@@ -23,9 +28,15 @@ def annotate(
         str | None, typer.Option(metavar="NAMES", help="Only these annotators, and what they need.")
     ] = None,
 ) -> None:
-    """Label one video or image folder, without a job: arrays and a picture per shot."""
+    """Label one video or image folder, without a job: arrays and a picture per shot.
+
+    Given a file of OUT/quarantine, it does that one failed piece of work again, alone, and shows all it says.
+    """
     if not place.exists():
         raise UsageError(f"{place}: no such file or folder")
+    if place.suffix == ".json":
+        _again(place)
+        return
     from worldloom.pipeline.chain import with_needed
 
     names = with_needed(name.strip() for name in only.split(",")) if only else with_needed()
@@ -55,6 +66,21 @@ def annotate(
     for picture in pictures:
         console.say(f"picture: {picture}")
     console.following("worldloom run FOLDER" if place.is_dir() else f"worldloom run {place.parent}")
+
+
+def _again(place: Path) -> None:
+    from worldloom.pipeline.again import describe, do_again, is_case
+
+    if not is_case(place):
+        raise UsageError(f"{place}: neither a video nor a file of OUT/quarantine/<operation>/")
+    with console.step(f"do {place.stem} again"):
+        repeat = do_again(place)
+    console.table(["", place.parent.name], [list(line) for line in describe(repeat)])
+    if not repeat.mended:
+        console.say(repeat.ending.error)
+        console.say(repeat.ending.trace)
+        raise typer.Exit(1)
+    console.following(repeat.following)
 
 
 def _draw(key: str, out: Path) -> Path:

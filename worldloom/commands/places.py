@@ -1,22 +1,36 @@
-"""Which dataset or working folder a person means by a path."""
+"""Which dataset or working folder a person means by a path or an address."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from worldloom.catalogs.errors import UsageError
 
+if TYPE_CHECKING:
+    from worldloom.catalogs.storage import Store
 
-def dataset_of(place: Path) -> Path:
+Place = TypeVar("Place", Path, str)
+
+
+def place_of(text: str) -> Path | str:
+    """What a person wrote, as a folder or as an address."""
+    from worldloom.catalogs.storage import is_remote
+
+    return text.rstrip("/") if is_remote(text) else Path(text)
+
+
+def dataset_of(place: Path | str) -> Path | str:
     """The dataset at `place`, or the one that the run at `place` packed.
 
     Raises:
         UsageError: there is none.
     """
-    if not place.is_dir():
-        raise UsageError(f"{place}: no such folder")
-    for candidate in (place, place / "dataset"):
-        if (candidate / "manifests").is_dir():
+    from worldloom.catalogs.storage import inside, open_store
+
+    _check_there(place)
+    for candidate in (place, inside(place, "dataset")):
+        if any(open_store(candidate).names("manifests")):
             return candidate
     if is_run(place):
         raise UsageError(
@@ -25,19 +39,31 @@ def dataset_of(place: Path) -> Path:
     raise UsageError(f"{place}: neither a dataset (no manifests/) nor the folder of a run (no job.yaml)")
 
 
-def run_at(place: Path) -> Path:
+def run_at(place: Place) -> Place:
     """`place`, if it is the working folder of a run.
 
     Raises:
         UsageError: it is not.
     """
-    if not place.is_dir():
-        raise UsageError(f"{place}: no such folder")
+    _check_there(place)
     if not is_run(place):
         raise UsageError(f"{place}: not the folder of a run (no job.yaml); `out` in the job file says where it is")
     return place
 
 
-def is_run(place: Path) -> bool:
+def is_run(place: Path | str) -> bool:
     """Whether `place` is the working folder of a run."""
-    return (place / "job.yaml").is_file()
+    return _store(place).exists("job.yaml")
+
+
+def _check_there(place: Path | str) -> None:
+    from worldloom.catalogs.storage import is_remote
+
+    if not is_remote(place) and not Path(place).is_dir():
+        raise UsageError(f"{place}: no such folder")
+
+
+def _store(place: Path | str) -> Store:
+    from worldloom.catalogs.storage import open_store
+
+    return open_store(place)

@@ -21,16 +21,32 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Working folder; default the job's, or runs/<folder name>.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what is done already.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many sources.")] = None,
+    sample: Annotated[
+        int, typer.Option(min=0, metavar="K", help="With --dry-run: run K sources, drawn by hash, to know the cost.")
+    ] = 0,
+    nodes: Annotated[int, typer.Option(min=1, help="With --dry-run: time on so many nodes like this one.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the first N sources; what is packed is theirs alone.")
+    ] = None,
     only: Annotated[str | None, typer.Option(metavar="PASS", help="ingest, annotate, compose or pack.")] = None,
-    retry: Annotated[str | None, typer.Option(metavar="REASON", help="Try rows again that failed for REASON.")] = None,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REASON", help="Try rows again that were lost for REASON, or failed for all; repeatable."),
+    ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Leave the dataset's shards as they are, pack what is new into others.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Clips worked on at once; default the cores.")] = None,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; without it, this machine.")] = None,
 ) -> None:
     """Turn videos into a dataset: ingest, annotate, compose, pack. The same command again resumes."""
-    from worldloom.commands.funnel import print_summary
+    from worldloom.commands.funnel import print_plan, print_summary
 
-    chosen = _load(job, overrides or [], out)  # before anything heavy: a misspelt key answers at once
+    if not dry_run and (sample or nodes > 1):
+        raise UsageError("--sample and --nodes say what a job would take: add --dry-run")
+    changes = [*(overrides or []), *(["pack.append=true"] if append else [])]
+    chosen = _load(job, changes, out)  # before anything heavy: a misspelt key answers at once
+    from worldloom.pipeline.estimate import estimate_job
     from worldloom.pipeline.run import run_job
 
     with console.StageProgress() as progress:
@@ -44,6 +60,10 @@ def run(
             dry_run=dry_run,
             progress=progress,
         )
+        found = estimate_job(chosen, summary, sample=sample, progress=progress) if dry_run else None
+    if found is not None:
+        print_plan(summary, found, job, nodes)
+        return
     print_summary(summary)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)

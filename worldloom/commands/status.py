@@ -2,35 +2,169 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections import defaultdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worldloom import console
 
-SHOWN = 20
+if TYPE_CHECKING:
+    from worldloom.pipeline.ledger import Entry
+    from worldloom.pipeline.standing import Line, Snapshot
+    from worldloom.pipeline.workspace import Workspace
+
+WATCH_S = 2.0
+SAID = 240
+"""Characters of an error that are shown as an example."""
+BAR = 6
+"""Characters of a bar; the table stays within 80 columns."""
 
 
 def status(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a run.")],
-    every: Annotated[bool, typer.Option("--all", help=f"Every lost row, not only the first {SHOWN}.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every lost row, not one example per reason.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds while the run is at work.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Where a run stands: rows in, ok, dropped and failed by reason, why rows were lost, and what is packed."""
-    from worldloom.commands.funnel import print_summary
+    """Where a run stands: how far it is while it works; what was lost and why, and what is packed, when it does not."""
     from worldloom.commands.places import run_at
+    from worldloom.pipeline.standing import read_standing
 
     place = run_at(out)
+    found = read_standing(place)
+    while found is not None and found.alive and not as_json:
+        if watch:
+            console.clear()
+        print_standing(found)
+        if not watch:
+            _say_how_to_look_on(out, every)
+            break
+        time.sleep(WATCH_S)
+        found = read_standing(place)
+    running = found is not None and found.alive
+    if running and not (every or as_json):
+        return
     from worldloom.pipeline.workspace import Workspace
 
+    if as_json:
+        # A running job is not asked for its tables: with many clips that takes longer than its state stays true.
+        space = None if running else Workspace(place)
+        console.say(json.dumps(_as_json(found, space), indent=1))
+        return
     space = Workspace(place)
-    problems = space.problems()
-    if problems:
-        shown = problems if every else problems[:SHOWN]
-        console.table(
-            ["lost row", "in", "ended", "reason", "what happened"],
-            [[row.item.split(":", 2)[-1], row.operation, row.status, row.reason, row.error] for row in shown],
-        )
-        if len(shown) < len(problems):
-            console.say(f"{len(problems) - len(shown)} more: worldloom status {out} --all")
-    print_summary(space.summary())
+    print_lost(space, every)
+    if not running:
+        from worldloom.commands.funnel import print_summary
+
+        if found is not None:
+            _say_how_it_ended(found, out)
+        print_summary(space.summary())
+
+
+def print_standing(found: Snapshot) -> None:
+    """A line per pass and operation of a run at work."""
+    age = console.duration(found.written - found.started)
+    console.say(f"running: process {found.pid} on {found.host}, for {age}; {found.rows} rows done in this run")
+    if not found.lines:
+        console.say("nothing has started yet: it is looking at its sources and its ledger")
+        return
+    console.table(
+        ["pass", "", "done", "none", "failed", "at work", "rows/s", "left"],
+        [_standing_row(line) for line in found.lines],
+    )
+    console.say("none: dropped by a pass, or absent, an answer of an operation; rows of earlier runs are not counted")
+
+
+def _standing_row(line: Line) -> list[object]:
+    left = "" if line.seconds_left is None else console.duration(line.seconds_left)
+    return [
+        f"  {line.name}" if line.part_of else line.name,
+        _bar(line),
+        line.done if line.due is None else f"{line.done}/{line.due}",
+        line.dropped + line.absent,
+        line.failed,
+        f"<={line.running}" if line.running else "",
+        f"{line.rate or line.rate_overall:.3g}",
+        "done" if line.state == "done" else left,
+    ]
+
+
+def _bar(line: Line) -> str:
+    share = 1.0 if line.state == "done" else line.done / line.due if line.due else 0.0
+    full = round(BAR * min(share, 1.0))
+    return "#" * full + "." * (BAR - full)
+
+
+def _say_how_to_look_on(out: Path, every: bool) -> None:
+    if not every:
+        console.following(f"worldloom status {out} --watch")
+
+
+def _say_how_it_ended(found: Snapshot, out: Path) -> None:
+    resume = f"the same command resumes, or: worldloom run {out}/job.yaml"
+    if found.ended is None:
+        ago = console.duration(max(time.time() - found.written, 0))
+        console.warn(f"stopped: process {found.pid} on {found.host} is gone, last heard of {ago} ago; {resume}")
+        return
+    ago = console.duration(max(time.time() - found.ended, 0))
+    if found.how == "interrupted":
+        console.warn(f"interrupted {ago} ago, {found.rows} rows done in that run; {resume}")
+    elif found.how == "failed":
+        console.warn(f"failed {ago} ago ({found.said}), {found.rows} rows done in that run; {resume}")
+    else:
+        took = console.duration(found.ended - found.started)
+        console.say(f"the last run ended {ago} ago and took {took}; {found.rows} rows")
+
+
+def print_lost(space: Workspace, every: bool) -> None:
+    """Why rows were lost: an example per reason, or every row; failed ones with the command that tries one alone."""
+    from worldloom.commands.funnel import here
+    from worldloom.pipeline.quarantine import case_name
+
+    groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    for row in space.problems():
+        groups[row.operation, row.status, row.reason].append(row)
+    for (operation, ended, reason), rows in sorted(groups.items(), key=lambda group: (group[0], -len(group[1]))):
+        console.say(f"{operation}: {len(rows)} {ended}, {reason or 'unnamed'}")
+        for row in rows if every else rows[:1]:
+            console.say(f"  {_said(row, whole=every)}")
+            file = case_name(row.operation, row.item)
+            if space.layout.store.exists(file):
+                console.say(f"  alone: worldloom annotate {here(space.out)}/{file}")
+    if any(len(rows) > 1 for rows in groups.values()) and not every:
+        console.say(f"every lost row: worldloom status {here(space.out)} --all")
+    failed = sorted({reason for (_, ended, reason) in groups if ended == "failed"})
+    if failed:
+        console.say(f"try them again: --retry {' --retry '.join(failed)}, or --retry failed for all")
+
+
+def _said(row: Entry, *, whole: bool) -> str:
+    """Item and error; what a dying process said last can be a page long, and is in the file of the row as well."""
+    item = row.item.split(":", 2)[-1]
+    error = row.error.removeprefix(f"{item}: ") or "nothing was said"
+    lines = error.splitlines()
+    if not whole and (len(lines) > 1 or len(error) > SAID):
+        error = lines[0][:SAID] + " ..."
+    return f"{item}: {error}"
+
+
+def _as_json(found: Snapshot | None, space: Workspace | None) -> dict[str, Any]:
+    values: dict[str, Any] = {"running": bool(found and found.alive), "standing": found and found.as_json()}
+    if space is not None:
+        summary = space.summary()
+        lost = [
+            {name: getattr(row, name) for name in ("item", "operation", "status", "reason", "error", "attempts")}
+            for row in space.problems()
+        ]
+        values |= {
+            "tables": [vars(tally) for tally in summary.tables],
+            "dataset": None if summary.dataset is None else str(summary.dataset),
+            "manifest": summary.manifest,
+            "exit_code": summary.exit_code,
+            "lost": lost,
+        }
+    return values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,13 +10,15 @@ from worldloom import console
 
 
 def verify(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset, or the folder of a run.")],
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="A dataset, or the folder of a run; also s3://bucket/prefix.")
+    ],
     quick: Annotated[bool, typer.Option("--quick", help="Digests and counts only; do not open every member.")] = False,
 ) -> None:
     """Check every shard of a dataset: digests, counts, contiguity, each member, the catalog."""
-    from worldloom.commands.places import dataset_of
+    from worldloom.commands.places import dataset_of, place_of
 
-    place = dataset_of(dataset)
+    place = dataset_of(place_of(dataset))
     from worldloom.catalogs.verify import verify as examine
 
     report = examine(place, deep=not quick)

@@ -34,6 +34,19 @@ BLOBS = ("depth",)
 """Members too large for part files: they lie in files of their own."""
 
 
+_TOLD = {"camera": ("pose",)}
+"""Columns of the catalog that a member fills, where they are called otherwise."""
+
+
+def columns_told(gives: str) -> tuple[str, ...]:
+    """Columns of the catalog, beside the one of its own name, in which an operation's figures stand.
+
+    Args:
+        gives: the member it fills.
+    """
+    return _TOLD.get(gives, (gives,))
+
+
 def encode_value(gives: str, value: Any) -> dict[str, bytes]:
     """The value of a member as one named byte string.
 

@@ -10,25 +10,33 @@ import importlib
 import json
 import logging
 import os
+import secrets
+import signal
 import sys
 import tempfile
+import threading
+import time
+import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
 from typing import Any, Protocol
 
-from worldloom.catalogs.errors import WorldloomError
-from worldloom.pipeline.preflight import Demand, Node, check_capacity
+from worldloom.catalogs.errors import UsageError, WorldloomError
+from worldloom.catalogs.storage import open_store
+from worldloom.pipeline.cluster import HELP, NodeReport, check_reports, open_port_note, report_node
+from worldloom.pipeline.preflight import Demand, Node, check_capacity, room_for
 from worldloom.pipeline.settings import Execution
+from worldloom.pipeline.stretches import Stretches
 
 RETRIES = 2
-"""Of a row whose actor died; Ray's own default is without end. Actors are started again as often as it takes."""
+"""Of a task whose actor died; Ray's own default is without end. Actors are started again as often as it takes."""
 
-ROWS_PER_BLOCK_ABOVE = 20_000
-"""One row per block costs about 9 ms and lets every finished row out at once; above so many rows, 8 per block."""
+ANSWER_S = 60.0
+"""In which a node of a cluster has to say that it is there and sees the working folder (default ours)."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -42,12 +50,19 @@ QUIET = {
 }
 """Environment of Ray and its workers: no reports to the outside, no second runtime environment, one thread each."""
 
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Makes Ray on one machine listen on 127.0.0.1 alone; asked for this address by name it takes the outer one instead."""
+
 
 class Supervisor(Protocol):
     """What an actor holds: called with plain data, returns plain data and bytes."""
 
     def __call__(self, row: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Work on one row."""
+
+    @staticmethod
+    def lost(row: dict[str, Any], error: str, attempts: int) -> tuple[dict[str, Any], bytes]:
+        """The result of a row whose worker died under it every time; called in the driver."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +91,22 @@ class Engine:
 
     Args:
         execution: workers, address, sizes.
+        out: working folder, which every node of a cluster must see.
 
     Attributes:
         stages: all that may run; whether they can is checked when the first one starts.
         started: whether any stage ran.
+        notes: sentences for the person at the terminal.
     """
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Execution, out: str | os.PathLike[str] | None = None) -> None:
         self.execution = execution
+        self.out = None if out is None else os.fspath(out)
         self.stages: list[Stage] = []
         self.started = False
+        self.notes: list[str] = []
+        self._nodes: list[Node] = []
+        self._pace: dict[str, float | None] = {}
         self._ours = False
 
     def __enter__(self) -> Engine:
@@ -97,39 +118,143 @@ class Engine:
         if self._ours:
             import ray
 
-            ray.shutdown()
             self._ours = False
+            with _undisturbed():
+                ray.shutdown()
 
-    def run(self, stage: Stage, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Work on all rows; results come in the order in which they are done.
+    def run(
+        self, stage: Stage, rows: Iterable[Mapping[str, Any]], count: int | None = None
+    ) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """Work on all rows; they begin in the order given, results come in the order in which they are done.
+
+        A row whose worker dies is tried again, at most `RETRIES` times alone, and then told as the supervisor's `lost`
+        has it. What the driver holds does not grow with the number of rows.
 
         Args:
             stage: what to do with each.
-            rows: plain data.
+            rows: plain data, read as far as the workers need them.
+            count: of the rows, where known: no more workers are started.
 
         Raises:
-            WorldloomError: no node can run the stage, or Ray itself failed.
+            UsageError: no node can run the stage.
+            WorldloomError: the supervisor has an error of its own, or Ray itself failed.
         """
-        if not rows:
+        rows = iter(rows)
+        first = next(rows, None)
+        if first is None:
             return
         self.start()
+        least, most = self._pool(stage)
+        most = max(1, min(most, count)) if count is not None else most
+        least = min(least, most)
+        stretches = Stretches(chain([first], rows), most, self._pace.get(stage.name))
+        lost = _supervisor(stage.supervisor).lost
+        while blocks := stretches.next_blocks():
+            count = sum(map(len, blocks))
+            started = done = 0.0
+            for number, result, payload in self._stretch(stage, blocks, least, min(most, len(blocks))):
+                started = started or time.monotonic()
+                done += 1
+                if stretches.came_back(number):
+                    yield result, payload
+            if done > 1:
+                stretches.took(int(done), time.monotonic() - started)
+            for row in stretches.lost():
+                error = f"{stage.name}: the worker died under this row {1 + RETRIES} times"
+                yield lost(row, error, 1 + RETRIES)
+        self._pace[stage.name] = stretches.seconds_per_row
+
+    def start(self) -> None:
+        """Start Ray, unless it runs, and prove that every stage can.
+
+        Raises:
+            UsageError: a stage fits on no node, or a node of the cluster cannot take part.
+        """
+        if self.started:
+            return
+        self.started = True
+        address = self.execution.address
+        for name, value in (QUIET if address else QUIET | ON_LOOPBACK).items():
+            os.environ.setdefault(name, value)
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        import ray
+        import ray.data
+
+        # It reports a task that failed with a trace of its own; which rows were lost is counted here.
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        if not ray.is_initialized():
+            self._ours = True
+            with _signals_kept():
+                self._connect()
+        _set_up_ray_data()
+        self._nodes = _nodes()
+        for stage in self.stages:  # they run one after the other
+            check_capacity([self._demand(stage)], self._nodes)
+        self._look_at_nodes()
+
+    def _connect(self) -> None:
+        import ray
+
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if not self.execution.address:
+            ray.init(
+                address="local",
+                # Bookkeeping only, on one machine: a CPU per worker and one for the task that feeds them.
+                num_cpus=self.execution.worker_count + 1,
+                include_dashboard=False,
+                object_store_memory=self.execution.object_store_mb * 1_000_000,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+            return
+        try:
+            ray.init(address=self.execution.address, **quiet)
+        except ray.exceptions.AuthenticationError as error:
+            remedy = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the token of the cluster"
+            raise UsageError(f"{self.execution.address}: the cluster refused the token; {remedy}, {HELP}") from error
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            said = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"{self.execution.address}: no Ray cluster can be joined there ({said}); {HELP}"
+            ) from error
+
+    def _demand(self, stage: Stage) -> Demand:
+        least = self.execution.bounds(stage.gpus).min
+        return Demand(stage.name, stage.cpus, stage.gpus, stage.memory_mb, least)
+
+    def _pool(self, stage: Stage) -> tuple[int, int]:
+        """Actors at least and at most: a pool that asks for more than fits would wait for them."""
+        bounds = self.execution.bounds(stage.gpus)
+        room = room_for(self._demand(stage), self._nodes)
+        if self.execution.address:  # nodes may join later
+            return bounds.min, max(bounds.min, bounds.max or room)
+        asked = bounds.max or (room if stage.gpus else self.execution.worker_count)
+        most = max(1, bounds.min, min(asked, room))
+        return most, most
+
+    def _stretch(
+        self, stage: Stage, blocks: Sequence[Sequence[tuple[int, str]]], least: int, most: int
+    ) -> Iterator[tuple[int, dict[str, Any], bytes]]:
+        """One execution of Ray Data; rows whose task failed are left out."""
+        import pyarrow as pa
         import ray
         from ray.data import ActorPoolStrategy
 
-        workers = min(self.execution.worker_count, len(rows))
-        count = len(rows) if len(rows) <= ROWS_PER_BLOCK_ABOVE else -(-len(rows) // 8)
-        dataset = ray.data.from_items([{"row": json.dumps(row)} for row in rows], override_num_blocks=count)
+        tables = [pa.table({"number": [row[0] for row in block], "row": [row[1] for row in block]}) for block in blocks]
+        dataset = ray.data.from_arrow(tables)
         with warnings.catch_warnings():
             # It has no named parameter yet, and its default is without end.
             warnings.simplefilter("ignore")
-            dataset = dataset.map(
+            dataset = dataset.map_batches(
                 _Actor,
                 fn_constructor_args=(stage.supervisor, dict(stage.settings)),
-                # One row at a time: a second one queued at a busy actor would wait while another actor idles.
+                batch_size=None,
+                batch_format="pyarrow",
                 compute=ActorPoolStrategy(
                     min_size=1,
-                    initial_size=workers if self._ours and not self.execution.address else 1,
-                    max_size=workers,
+                    initial_size=max(1, min(least, most)),
+                    max_size=most,
+                    # A second task queued at a busy actor would wait while another actor idles.
                     max_tasks_in_flight_per_actor=1,
                 ),
                 num_cpus=stage.cpus,
@@ -139,62 +264,118 @@ class Engine:
             )
         try:
             # Without prefetch: a finished row that waits for the next one is lost if the driver is killed.
-            blocks = iter(dataset.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"))
+            batches = iter(dataset.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"))
             with _without_a_false_alarm():
-                first = next(blocks)
-            for block in chain([first], blocks):
-                for row in block.to_pylist():
-                    yield json.loads(row["row"]), row["payload"]
+                first = next(batches, None)
+            for batch in chain([] if first is None else [first], batches):
+                for row in batch.to_pylist():
+                    if row["broken"]:
+                        raise WorldloomError(f"{stage.name}: an error in the program, not in the data\n{row['broken']}")
+                    yield row["number"], json.loads(row["row"]), row["payload"]
         except ray.exceptions.RayError as error:
             raise WorldloomError(f"{stage.name}: Ray failed ({str(error).strip().splitlines()[-1]})") from error
 
-    def start(self) -> None:
-        """Start Ray, unless it runs, and prove that every stage can.
-
-        Raises:
-            UsageError: a stage fits on no node.
-        """
-        if self.started:
-            return
-        self.started = True
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        logging.getLogger("ray").setLevel(logging.ERROR)
+    def _look_at_nodes(self) -> None:
+        """Ask every node of a cluster what it runs and sees."""
         import ray
-        import ray.data
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-        if not ray.is_initialized():
-            self._ours = True
-            if self.execution.address:
-                ray.init(address=self.execution.address, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                ray.init(
-                    # Bookkeeping only, on one machine: a CPU per worker and one for the task that feeds them.
-                    num_cpus=self.execution.worker_count + 1,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=self.execution.object_store_mb * 1_000_000,
-                    _node_ip_address="127.0.0.1",
-                )
-        _set_up_ray_data()
-        nodes = _nodes()
-        for stage in self.stages:  # they run one after the other
-            check_capacity([Demand(stage.name, stage.cpus, stage.gpus, stage.memory_mb)], nodes)
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        addresses = [node["NodeManagerAddress"] for node in alive]
+        if not self.execution.address:
+            guarded = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+            unguarded = [] if guarded else ["this machine"]
+        else:
+            reports = _ask_nodes([(node["NodeID"], node["NodeManagerHostname"]) for node in alive], self.out)
+            check_reports(reports, self.out)
+            unguarded = sorted({report.host for report in reports if not report.wants_token})
+        if note := open_port_note(addresses, unguarded):
+            self.notes.append(note)
 
 
 class _Actor:
     """Ray's side of a supervisor: JSON in, JSON and bytes out, so that no block holds pickled objects."""
 
     def __init__(self, supervisor: str, settings: dict[str, Any]) -> None:
-        module, _, name = supervisor.partition(":")
-        self._supervisor: Supervisor = getattr(importlib.import_module(module), name)(**settings)
+        self._supervisor: Supervisor = _supervisor(supervisor)(**settings)
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        result, payload = self._supervisor(json.loads(row["row"]))
-        return {"row": json.dumps(result), "payload": payload}
+    def __call__(self, block: Any) -> Iterator[Any]:
+        """One block of rows; each leaves as soon as it is done."""
+        import pyarrow as pa
+
+        for number, text in zip(block["number"].to_pylist(), block["row"].to_pylist(), strict=True):
+            broken, told, payload = "", "", b""
+            try:
+                result, payload = self._supervisor(json.loads(text))
+                told = json.dumps(result)
+            except Exception:  # the driver ends the run with it: Ray would drop the block instead
+                broken = traceback.format_exc()
+            yield pa.table({"number": [number], "row": [told], "payload": [payload], "broken": [broken]})
+
+
+def _supervisor(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _ask_nodes(nodes: Sequence[tuple[str, str]], out: str | None) -> list[NodeReport]:
+    """One task on every node, which looks for a file that was just written into the working folder.
+
+    Raises:
+        UsageError: a node does not answer, or has no worldloom.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    name, token = f"tmp/seen-{secrets.token_hex(8)}", secrets.token_bytes(16)
+    if out is not None:
+        open_store(out).write(name, token)
+    try:
+        task = ray.remote(num_cpus=0, max_retries=1)(report_node)
+        asked = {}
+        for node, host in nodes:
+            strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+            asked[task.options(scheduling_strategy=strategy).remote(out, name, token)] = host
+        answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+        if silent:
+            raise UsageError(f"node {asked[silent[0]]} does not answer; `ray status` there, or end it with `ray stop`")
+        reports = []
+        for one in answered:
+            try:
+                reports.append(NodeReport(**ray.get(one)))
+            except ray.exceptions.RayError as error:
+                said = str(error).strip().splitlines()[-1]
+                raise UsageError(f"node {asked[one]} cannot run worldloom ({said}); {HELP}") from error
+        return reports
+    finally:
+        if out is not None:
+            open_store(out).delete(name)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep who is told of SIGTERM: Ray's own handler would end the driver without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let nobody interrupt the end of Ray: half of its processes would stay behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -224,7 +405,10 @@ def _set_up_ray_data() -> None:
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = 0
+    # A block that failed costs its rows, and `Stretches` knows which: they are tried alone, then told as lost.
+    context.max_errored_blocks = -1
+    # A finished row is a block and leaves its task at once.
+    context.target_min_block_size = context.target_max_block_size = 1
     # With one task per actor a busy pool is at 1.0; Ray's default of 1.75 would never add an actor.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     context.log_internal_stack_trace_to_stdout = False

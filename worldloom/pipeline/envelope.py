@@ -8,10 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.sandbox import Child, ChildDied, ChildFailure, ChildMemory, ChildRaised, Limits
+from worldloom.catalogs.redact import redacted
+from worldloom.catalogs.sandbox import Child, ChildDied, ChildDisk, ChildFailure, ChildMemory, ChildRaised, Limits
 
 ATTEMPTS_AT_DEATH = 2
 """A child that died may have been the machine's fault; a second death on the same row is the row's."""
+
+
+_MAX_SENTENCE = 2000
+"""Characters; a million rows of them are read at every start."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,11 @@ class Ending:
 
     Attributes:
         status: `ok`, `dropped` (the input cannot be used) or `failed` (an error, a deadline, a crash).
-        reason: slug of anything but `ok`: of the input, or `exception`, `timeout`, `crashed`, `out_of_memory`.
-        error: the sentence a person reads.
-        trace: where in the code it happened, if the child could tell.
+        reason: slug of anything but `ok`: of the input, or `exception`, `timeout`, `crashed`, `out_of_memory`,
+            `disk_full`, `file_too_large`.
+        error: the sentence a person reads; secrets of addresses removed, as in the trace.
+        trace: where in the code it happened: the traceback, or the last words of a child that died or hung.
+        call: of a row that failed, what was asked: `entry`, `payload` and `limits`, as the quarantine keeps it.
         result: what the child returned.
         seconds: wall-clock time of all attempts.
         attempts: how often it was tried.
@@ -35,6 +42,11 @@ class Ending:
     seconds: float = 0.0
     attempts: int = 1
     trace: str = ""
+    call: dict[str, Any] = field(default_factory=dict)
+
+    def evidence(self) -> dict[str, Any]:
+        """What a quarantine file says beside the ledger row, plain data; empty where nothing failed."""
+        return {**self.call, "trace": self.trace.splitlines()} if self.call or self.trace else {}
 
 
 class Envelope:
@@ -45,20 +57,35 @@ class Envelope:
         deadline_s: wall-clock limit per call.
         memory_mb: address space beyond what the imports took.
         recycle_after: calls after which the child is replaced.
+        attempts: how often a row may end the child before that counts.
     """
 
-    def __init__(self, entry: str, *, deadline_s: float, memory_mb: int, recycle_after: int) -> None:
-        self._child = Child(entry, Limits(deadline_s=deadline_s, memory_mb=memory_mb, recycle_after=recycle_after))
+    def __init__(
+        self,
+        entry: str,
+        *,
+        deadline_s: float,
+        memory_mb: int,
+        recycle_after: int,
+        attempts: int = ATTEMPTS_AT_DEATH,
+    ) -> None:
+        self._limits = Limits(deadline_s=deadline_s, memory_mb=memory_mb, recycle_after=recycle_after)
+        self._child = Child(entry, self._limits)
+        self._attempts = attempts
 
     def call(self, payload: Mapping[str, Any], deadline_s: float | None = None) -> Ending:
         """Run one row; whatever happens in there comes back as an ending."""
         started = time.monotonic()
         ending = Ending("failed")
-        for attempt in range(1, ATTEMPTS_AT_DEATH + 1):
+        for attempt in range(1, self._attempts + 1):
             ending, final = self._try(payload, deadline_s, started, attempt)
             if final:
                 break
-        return ending
+        if ending.status == "ok":
+            return ending
+        limits = self._limits.model_copy(update={"deadline_s": deadline_s or self._limits.deadline_s})
+        call = {"entry": self._child.entry, "payload": _plain(payload), "limits": limits.model_dump()}
+        return replace(ending, call=call)
 
     def close(self) -> None:
         """End the child."""
@@ -67,19 +94,36 @@ class Envelope:
     def _try(
         self, payload: Mapping[str, Any], deadline_s: float | None, started: float, attempt: int
     ) -> tuple[Ending, bool]:
-        def ended(status: str, reason: str = "", error: str = "", result: dict[str, Any] | None = None) -> Ending:
-            return Ending(status, reason, error, result or {}, time.monotonic() - started, attempt)
+        def ended(status: str, reason: str, error: Exception, trace: str = "") -> Ending:
+            seconds = time.monotonic() - started
+            sentence, trace = redacted(_sentence(error)), redacted(trace)
+            return Ending(status, reason, sentence, {}, seconds, attempt, trace)
 
         try:
             result = self._child.call(dict(payload), deadline_s=deadline_s)
         except BadInput as error:
-            return ended("dropped", error.reason, str(error)), True
+            return ended("dropped", error.reason, error), True
         except (ChildDied, ChildMemory) as error:
-            return ended("failed", error.reason, str(error)), False
-        except ChildRaised as error:
-            return replace(ended("failed", error.reason, str(error)), trace=error.traceback), True
+            return ended("failed", error.reason, error, error.last_words), False
+        except (ChildRaised, ChildDisk) as error:
+            return ended("failed", error.reason, error, error.traceback), True
         except ChildFailure as error:
-            return ended("failed", error.reason, str(error)), True
+            return ended("failed", error.reason, error, error.last_words), True
         except UsageError as error:
-            return ended("failed", "usage", str(error)), True
-        return ended("ok", result=result), True
+            return ended("failed", "usage", error), True
+        return Ending("ok", result=result, seconds=time.monotonic() - started, attempts=attempt), True
+
+
+def _sentence(error: Exception) -> str:
+    """What a ledger row says; all of a long output is in the trace."""
+    text = str(error)
+    return text if len(text) <= _MAX_SENTENCE else f"{text[: _MAX_SENTENCE // 2]} [...] {text[-_MAX_SENTENCE // 2 :]}"
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it: bytes, which the ledger has, are left out."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, bytes) else value

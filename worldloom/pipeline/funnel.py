@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,9 +42,24 @@ class Tally:
             out: rows handed on; as many as are ok where not given.
             part_of: see the attributes.
         """
+        return cls.counted(name, Counter(ends), out=out, part_of=part_of)
+
+    @classmethod
+    def counted(
+        cls, name: str, ends: Mapping[tuple[str, str], int], *, out: int | None = None, part_of: str = ""
+    ) -> Tally:
+        """The line of rows that are counted already.
+
+        Args:
+            name: of the line.
+            ends: number of rows by (status, reason).
+            out: see `of`.
+            part_of: see the attributes.
+        """
         counts: dict[str, Counter[str]] = {status: Counter() for status in ("ok", "absent", "dropped", "failed")}
-        for status, reason in ends:
-            counts[status][reason] += 1
+        for (status, reason), rows in ends.items():
+            if rows:
+                counts[status][reason] += rows
         ok = counts["ok"].total()
         lost = {status: dict(sorted(counts[status].items())) for status in ("absent", "dropped", "failed")}
         inputs = sum(count.total() for count in counts.values())
@@ -96,8 +111,8 @@ class RunSummary:
     """
 
     tables: tuple[Tally, ...]
-    out: Path
-    dataset: Path | None = None
+    out: Path | str
+    dataset: Path | str | None = None
     manifest: int = 0
     committed: bool = False
     exit_code: int = 0

@@ -12,6 +12,7 @@ import yaml
 
 from worldloom.catalogs.config import load, nearest, read_yaml
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import absolute, is_remote
 from worldloom.pipeline.check import check_job
 from worldloom.pipeline.settings import Job as Job
 
@@ -67,7 +68,7 @@ def job_for_folder(folder: str | Path, out: str | Path | None = None, overrides:
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-.") or "videos"
     values: dict[str, Any] = {
         "name": name,
-        "out": str(Path(out).absolute() if out is not None else Path("runs", name).absolute()),
+        "out": str(absolute(out if out is not None else Path("runs", name))),
         "vars": {},
         "sources": [{"kind": "folder", "path": str(folder)}],
         "annotate": list(ANNOTATORS),
@@ -75,7 +76,7 @@ def job_for_folder(folder: str | Path, out: str | Path | None = None, overrides:
     for key, value in _pairs(overrides):
         _override(values, key, value, str(folder))
     job = load(Job, values, where=str(folder))
-    if job.out.resolve().is_relative_to(folder.resolve()):
+    if not is_remote(job.out) and Path(job.out).resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"out: {job.out} lies inside {folder}, and nothing is ever written there; give out=ELSEWHERE")
     check_job(job)
     return job
@@ -109,7 +110,7 @@ def _override(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         values["vars"][key] = str(place.absolute()) if place.exists() else str(value)
         return
     parts = key.split(".")
-    if parts[-1] in PATH_KEYS and isinstance(value, str):
+    if parts[-1] in PATH_KEYS and isinstance(value, str) and not is_remote(value):
         value = os.path.normpath(Path(value).expanduser().absolute())
     current: Any = values
     for depth, part in enumerate(parts[:-1]):
@@ -164,15 +165,15 @@ def _substitute(value: Any, variables: Mapping[str, str], where: str) -> Any:
 def _make_absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths of the file made absolute; those that start with a variable wait until it is known."""
 
-    def absolute(entry: dict[str, Any]) -> dict[str, Any]:
+    def completed(entry: dict[str, Any]) -> dict[str, Any]:
         return {
             key: os.path.normpath(folder / Path(value).expanduser())
-            if key in PATH_KEYS and isinstance(value, str) and not value.startswith("${")
+            if key in PATH_KEYS and isinstance(value, str) and not value.startswith("${") and not is_remote(value)
             else value
             for key, value in entry.items()
         }
 
     sources = values.get("sources")
     if isinstance(sources, list):
-        sources = [absolute(entry) if isinstance(entry, dict) else entry for entry in sources]
-    return {**absolute(values), **({"sources": sources} if sources is not None else {})}
+        sources = [completed(entry) if isinstance(entry, dict) else entry for entry in sources]
+    return {**completed(values), **({"sources": sources} if sources is not None else {})}

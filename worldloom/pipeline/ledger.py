@@ -8,26 +8,38 @@ that segment is, so a driver that is killed loses at most what it had not flushe
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from worldloom.catalogs.storage import Store
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.segments import Segments, write_table
+
 FLUSH_ROWS = 256
 FLUSH_SECONDS = 5.0
-COMPACT_ABOVE_SEGMENTS = 200
+FLUSH_BYTES = 64_000_000
+"""Payloads that wait for a part file; with large answers the driver's memory is bounded by this, not by rows."""
+
 PART_ROW_GROUP = 8
 """Rows of a part file that are read together to get one of them."""
+
+HUMAN = "human"
+"""Recipe of a correction by a person. It wins over every other answer of its item and operation, whatever the source;
+one with status `absent` and reason `withdrawn` takes an earlier one back."""
+
+WITHDRAWN = "withdrawn"
 
 SCHEMA = pa.schema(
     [
@@ -50,6 +62,13 @@ SCHEMA = pa.schema(
         ("sequence", pa.int64()),
     ]
 )
+
+
+ANSWER_COLUMNS = ("sequence", "status", "reason", "digest", "part", "row", "bytes")
+"""What the driver knows about every answer; everything else is looked up where somebody asks for it."""
+
+_ANSWERS = ", ".join(ANSWER_COLUMNS)
+_REPEATED = ("operation", "recipe", "status", "reason", "part", "host")
 
 
 @dataclass(slots=True)
@@ -104,23 +123,25 @@ class Entry:
 class Ledger:
     """Appends entries and answers what is already known: `with Ledger(out, writable=True) as ledger: ...`.
 
+    Nothing but what is not yet on disk is held in memory.
+
     Args:
-        out: working folder.
+        out: working folder, or `s3://bucket/prefix`.
         writable: whether this process holds the folder's lock; readers never change anything.
     """
 
-    def __init__(self, out: Path, *, writable: bool = False) -> None:
-        self.out = Path(out)
-        self.folder = self.out / "ledger"
+    def __init__(self, out: Path | str, *, writable: bool = False) -> None:
+        self._layout = Layout(out)
+        self._segments = Segments(self._layout, SCHEMA)
         self._writable = writable
         self._pending: list[Entry] = []
+        self._pending_bytes = 0
         self._guard = threading.RLock()
         self._stop = threading.Event()
         self._problem: BaseException | None = None
-        self._known = self._read()
-        self._sequence = self._known["sequence"].to_pylist()[-1] + 1 if len(self._known) else 0
-        if writable and len(self._segments()) > COMPACT_ABOVE_SEGMENTS:
-            self._compact()
+        self._sequence = self._segments.next_sequence() if writable else 0
+        if writable:
+            self._segments.compact_if_many()
 
     def __enter__(self) -> Ledger:
         if self._writable:
@@ -147,7 +168,8 @@ class Ledger:
         entry.host = entry.host or socket.gethostname()
         with self._guard:
             self._pending.append(entry)
-            if len(self._pending) >= FLUSH_ROWS:
+            self._pending_bytes += len(entry.payload)
+            if len(self._pending) >= FLUSH_ROWS or self._pending_bytes >= FLUSH_BYTES:
                 self.flush()
 
     def flush(self) -> None:
@@ -172,83 +194,104 @@ class Ledger:
                 groups[(entry.operation, entry.recipe)].append(entry)
         for (operation, recipe), entries in groups.items():
             self._write_part(operation, recipe, entries)
-        rows = []
-        for entry in self._pending:
-            rows.append(_as_row(entry, self._sequence))
-            self._sequence += 1
-        table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        write_table(table, self.folder / f"{rows[0]['sequence']:012d}-{uuid.uuid4().hex[:8]}.parquet")
-        self._known = pa.concat_tables([self._known, table])
-        self._pending = []
+        columns = {name: [getattr(entry, name) for entry in self._pending] for name in SCHEMA.names[:-1]}
+        columns["sequence"] = list(range(self._sequence, self._sequence + len(self._pending)))
+        self._segments.append(pa.table(columns, schema=SCHEMA))
+        self._sequence += len(self._pending)
+        self._pending, self._pending_bytes = [], 0
+        self._segments.compact_if_many()
+
+    def answers(self, operation: str, recipe: str, wanted: pa.Table) -> pa.Table:
+        """The last row of one operation for each of many items.
+
+        Args:
+            operation: name.
+            recipe: digest.
+            wanted: columns item and source.
+
+        Returns:
+            `ANSWER_COLUMNS` for every row of `wanted`, in its order; nulls where there is no answer.
+        """
+        numbered = wanted.select(["item", "source"]).append_column("number", pa.array(np.arange(len(wanted))))
+        found = self._ask(
+            f"SELECT number, {_ANSWERS} FROM known JOIN wanted USING (item, source) "  # noqa: S608 -- constants
+            "WHERE operation = ? AND recipe = ?",
+            [operation, recipe],
+            wanted=numbered,
+        )
+        return aligned(found, len(wanted))
+
+    def corrections(self) -> pa.Table:
+        """What people have set: item, operation and `ANSWER_COLUMNS`, the last word of each; withdrawn ones too."""
+        return self._ask(
+            f"SELECT item, operation, {_ANSWERS} FROM known WHERE recipe = ? "  # noqa: S608 -- constants
+            "QUALIFY row_number() OVER (PARTITION BY item, operation ORDER BY sequence DESC) = 1",
+            [HUMAN],
+        )
+
+    def rows(self, sequences: np.ndarray | Sequence[int], columns: Sequence[str] = SCHEMA.names) -> pa.Table:
+        """Columns of rows by their number, in the order given: how sentences and figures are looked up when needed.
+
+        Args:
+            sequences: as `answers` gives them; -1 gives nulls.
+            columns: of `SCHEMA`.
+        """
+        asked = np.asarray(sequences, np.int64)
+        wanted = pa.table({"sequence": asked, "number": np.arange(len(asked))})
+        names = ", ".join(name for name in columns if name != "sequence")
+        first, last = (int(asked.min()), int(asked.max())) if len(asked) else (0, 0)
+        found = self._ask(
+            f"SELECT number, sequence{', ' if names else ''}{names} FROM known JOIN wanted USING (sequence) "  # noqa: S608
+            "WHERE sequence BETWEEN ? AND ?",
+            [first, last],
+            wanted=wanted,
+        )
+        return aligned(found, len(asked)).select(list(columns))
+
+    def entries_at(self, sequences: np.ndarray | Sequence[int]) -> list[Entry]:
+        """Rows by their number, as entries."""
+        return list(_as_entries(self.rows(sequences)))
 
     def latest(self) -> pa.Table:
         """The last row per (item, operation, recipe, source), in `SCHEMA`, ordered by item and operation."""
-        import duckdb
-
-        self._take_pending()
-        with duckdb.connect(config={"threads": 1}) as connection:
-            connection.register("known", self._known)
-            return connection.sql(
-                "SELECT * FROM known QUALIFY row_number() OVER "
-                "(PARTITION BY item, operation, recipe, source ORDER BY sequence DESC) = 1 ORDER BY item, operation"
-            ).to_arrow_table()
+        return self._ask(
+            "SELECT * FROM known QUALIFY row_number() OVER "
+            "(PARTITION BY item, operation, recipe, source ORDER BY sequence DESC) = 1 ORDER BY item, operation"
+        ).cast(SCHEMA)
 
     def latest_entries(self) -> list[Entry]:
-        """`latest` as entries."""
+        """`latest` as entries; for ledgers of which all rows fit into memory."""
         return list(_as_entries(self.latest()))
 
     def entries(self, wanted: pa.Table) -> dict[tuple[str, str], Entry]:
-        """The last entry of every wanted row that has one, by item and operation.
+        """The last entry of every wanted row that has one, by item and operation; for a few thousand of them.
 
         Args:
             wanted: columns item, operation, recipe, source.
         """
-        import duckdb
-
-        self._take_pending()
-        if len(wanted) == 0 or len(self._known) == 0:
+        if len(wanted) == 0:
             return {}
-        with duckdb.connect(config={"threads": 1}) as connection:
-            connection.register("known", self._known)
-            connection.register("wanted", wanted)
-            found = connection.sql(
-                "SELECT known.* FROM known SEMI JOIN wanted USING (item, operation, recipe, source) "
-                "QUALIFY row_number() OVER (PARTITION BY item, operation ORDER BY sequence DESC) = 1 "
-                "ORDER BY item, operation"
-            ).to_arrow_table()
+        found = self._ask(
+            "SELECT known.* FROM known SEMI JOIN wanted USING (item, operation, recipe, source) "
+            "QUALIFY row_number() OVER (PARTITION BY item, operation ORDER BY sequence DESC) = 1 "
+            "ORDER BY item, operation",
+            wanted=wanted,
+        )
         return {(entry.item, entry.operation): entry for entry in _as_entries(found)}
 
     def seconds_per_row(self) -> dict[str, float]:
-        """Mean wall-clock time of one row that ran, by operation."""
-        sums: dict[str, list[float]] = defaultdict(list)
-        for operation, seconds in zip(
-            self._known["operation"].to_pylist(), self._known["seconds"].to_pylist(), strict=True
-        ):
-            sums[operation].append(seconds)
-        return {operation: sum(values) / len(values) for operation, values in sums.items()}
+        """Mean wall-clock time of one row that ran, by operation; what a person set took none."""
+        found = self._ask(
+            "SELECT operation, avg(seconds) AS mean FROM known WHERE recipe <> ? GROUP BY operation ORDER BY operation",
+            [HUMAN],
+        )
+        return dict(zip(found["operation"].to_pylist(), found["mean"].to_pylist(), strict=True))
 
-    def _take_pending(self) -> None:
+    def _ask(self, query: str, parameters: list[Any] | None = None, **tables: pa.Table) -> pa.Table:
         if self._writable:
             self.flush()
-
-    def _segments(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.parquet")) if self.folder.is_dir() else []
-
-    def _read(self) -> pa.Table:
-        segments = self._segments()
-        if not segments:
-            return SCHEMA.empty_table()
-        table = pa.concat_tables([pq.read_table(segment, schema=SCHEMA) for segment in segments])
-        return table.sort_by("sequence")
-
-    def _compact(self) -> None:
-        """One segment instead of many; a kill in between leaves rows twice, which `latest` does not mind."""
-        old = self._segments()
-        self._known = self.latest().sort_by("sequence")
-        first = self._known["sequence"][0].as_py()
-        write_table(self._known, self.folder / f"{first:012d}-{uuid.uuid4().hex[:8]}.parquet")
-        for segment in old:
-            segment.unlink()
+        with self._guard:
+            return self._segments.ask(query, parameters, **tables)
 
     def _write_part(self, operation: str, recipe: str, entries: list[Entry]) -> None:
         name = f"annotations/{operation}/{recipe}/part-{uuid.uuid4().hex}.parquet"
@@ -259,20 +302,43 @@ class Ledger:
             }
         )
         # The payloads are compressed already.
-        write_table(table, self.out / name, compression="none", row_group_size=PART_ROW_GROUP)
+        write_table(self._layout.store, name, table, compression="none", row_group_size=PART_ROW_GROUP)
         for row, entry in enumerate(entries):
             entry.part, entry.row = name, row
 
 
-def read_payload(out: Path, part: str, row: int) -> bytes:
+def aligned(found: pa.Table, length: int) -> pa.Table:
+    """Rows put at their numbers, the last of each by `sequence`; nulls where there is none.
+
+    Args:
+        found: with the columns `number` (0 to `length` - 1) and `sequence`.
+        length: of the result, whose texts that repeat are dictionaries.
+    """
+    number, sequence = found["number"].to_numpy(), found["sequence"].to_numpy()
+    order = np.lexsort((sequence, number))
+    number = number[order]
+    last = np.ones(len(number), bool)
+    last[:-1] = number[1:] != number[:-1]
+    place = np.full(length, -1, np.int64)
+    place[number[last]] = order[last]
+    index = pa.array(place, mask=place < 0)
+    columns = {}
+    for name in found.column_names:
+        if name != "number":
+            column = found[name].dictionary_encode() if name in _REPEATED else found[name]
+            columns[name] = column.combine_chunks().take(index)
+    return pa.table(columns)
+
+
+def read_payload(store: Store, part: str, row: int) -> bytes:
     """One payload of a part file, without reading the others.
 
     Args:
-        out: working folder.
-        part: file, relative to it.
+        store: of the working folder.
+        part: name of the file.
         row: of the payload.
     """
-    with pq.ParquetFile(Path(out) / part) as file:
+    with pq.ParquetFile(store.local(part)) as file:
         group = file.read_row_group(row // PART_ROW_GROUP, columns=["payload"])
     return bytes(group["payload"][row % PART_ROW_GROUP].as_py())
 
@@ -284,31 +350,7 @@ def wanted_rows(rows: Iterable[tuple[str, str, str, str]]) -> pa.Table:
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
 
 
-def write_table(table: pa.Table, path: Path, **options: Any) -> None:
-    """Write a parquet file that is either there as a whole or not at all, even if the machine stops."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with draft.open("wb") as stream:
-            pq.write_table(table, stream, **options)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.rename(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _as_row(entry: Entry, sequence: int) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in SCHEMA.names if name != "sequence"} | {"sequence": sequence}
-
-
 def _as_entries(table: pa.Table) -> Iterator[Entry]:
-    """Column by column: a ledger of 100,000 clips has a million rows."""
     names = [name for name in SCHEMA.names if name != "sequence"]
     for values in zip(*(table[name].to_pylist() for name in names), strict=True):
         yield Entry(**dict(zip(names, values, strict=True)))

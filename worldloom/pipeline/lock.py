@@ -33,7 +33,7 @@ class Lock:
         UsageError: on entering, when another driver is at work there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | str) -> None:
         self.path = Path(folder) / "lock"
         self.note = ""
         self._stop = threading.Event()

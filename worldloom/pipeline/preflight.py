@@ -10,20 +10,31 @@ from worldloom.catalogs.errors import UsageError
 FEEDING_CPUS = 1.0
 """For the task that feeds the pools: a pool whose minimum takes every CPU starves its own input, silently."""
 
+RESOURCES = (("cpus", "CPUs"), ("gpus", "GPUs"), ("memory_mb", "MB of memory"))
+
 
 @dataclass(frozen=True)
 class Demand:
-    """What one actor of an operator takes."""
+    """What an operator takes.
+
+    Attributes:
+        name: for messages.
+        cpus: of one actor.
+        gpus: of one actor.
+        memory_mb: of one actor and its child, 10^6 bytes.
+        least: actors that must run before the work starts.
+    """
 
     name: str
     cpus: float
     gpus: float
     memory_mb: float
+    least: int = 1
 
 
 @dataclass(frozen=True)
 class Node:
-    """What one machine has."""
+    """What one machine has; memory in 10^6 bytes."""
 
     cpus: float
     gpus: float
@@ -34,27 +45,53 @@ def check_capacity(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
     """Every operator must fit on some node, and the smallest pools of all with one task must fit together.
 
     Args:
-        demands: operators that run at the same time; pools start with one actor each.
+        demands: operators that run at the same time.
         nodes: of the cluster.
 
     Raises:
-        UsageError: names the operator, the resource, and what there is.
+        UsageError: names the operator, the resource, what there is, and what to do.
     """
     for demand in demands:
-        for resource, unit in (("cpus", "CPUs"), ("gpus", "GPUs"), ("memory_mb", "MB of memory")):
+        for resource, unit in RESOURCES:
             wanted = getattr(demand, resource)
             largest = max((getattr(node, resource) for node in nodes), default=0.0)
             if wanted > largest:
-                hint = "; set execution.memory_mb" if resource == "memory_mb" else ""
                 has = f"the largest node has {_number(largest)}"
-                raise UsageError(f"{demand.name} wants {_number(wanted)} {unit} per worker, {has}{hint}")
+                raise UsageError(f"{demand.name} wants {_number(wanted)} {unit} per worker, {has}{_remedy(resource)}")
+        room = room_for(demand, nodes)
+        if room < demand.least:
+            key = "execution.gpu_workers" if demand.gpus else "execution.workers"
+            wants = f"{demand.name} wants {demand.least} workers at least, {room} fit at the same time"
+            raise UsageError(f"{wants}; lower the min of {key}, or add nodes")
     if not demands:
         return
-    wanted = sum(demand.cpus for demand in demands) + FEEDING_CPUS
-    there = sum(node.cpus for node in nodes)
-    if wanted > there:
-        names = ", ".join(demand.name for demand in demands)
-        raise UsageError(f"{names} and the task that feeds them want {wanted:g} CPUs at least, there are {there:g}")
+    names = ", ".join(demand.name for demand in demands)
+    for resource, unit in RESOURCES:
+        wanted = sum(demand.least * getattr(demand, resource) for demand in demands)
+        what = names
+        if resource == "cpus":
+            wanted += FEEDING_CPUS
+            what = f"{names} and the task that feeds them"
+        there = sum(getattr(node, resource) for node in nodes)
+        if wanted > there:
+            message = f"{what} want {_number(wanted)} {unit} at least, there are {_number(there)}{_remedy(resource)}"
+            raise UsageError(message)
+
+
+def room_for(demand: Demand, nodes: Sequence[Node]) -> int:
+    """How many actors of an operator fit on empty nodes at the same time."""
+    return sum(_on_one(demand, node) for node in nodes)
+
+
+def _on_one(demand: Demand, node: Node) -> int:
+    shares = [
+        getattr(node, resource) / getattr(demand, resource) for resource, _ in RESOURCES if getattr(demand, resource)
+    ]
+    return int(min(shares, default=0) + 1e-9)
+
+
+def _remedy(resource: str) -> str:
+    return "; set execution.memory_mb" if resource == "memory_mb" else "; add a node that has them"
 
 
 def _number(value: float) -> str:

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from shutil import rmtree
 from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import absolute
 from worldloom.pipeline.check import check_job
+from worldloom.pipeline.clean import PUT_AWAY
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import Due, RunSummary, Tally, exit_code_for
 from worldloom.pipeline.job import job_yaml
-from worldloom.pipeline.known import KnownClip, annotate_tallies, fill_answers, ingest_tally, known_clips
-from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows, write_table
+from worldloom.pipeline.known import KnownClips, annotate_tallies, find_answers, ingest_tally, known_clips
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
+from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
 from worldloom.pipeline.passes.compose import compose, empty_split
-from worldloom.pipeline.passes.ingest import ingest, ingest_stage
-from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
-from worldloom.pipeline.passes.work import Work
+from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
+from worldloom.pipeline.passes.pack import Packed, pack, pack_stage, removed_from
+from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
 from worldloom.pipeline.progress import Progress, Silent
+from worldloom.pipeline.rows import explain_retry
+from worldloom.pipeline.segments import write_table
 from worldloom.pipeline.settings import Job
-from worldloom.pipeline.workspace import ITEMS, STATE, Layout, write_json
+from worldloom.pipeline.standing import Standing
+from worldloom.pipeline.workspace import ITEMS, STATE
 
 if TYPE_CHECKING:
     from worldloom.pipeline.sources.source import SourceItem
@@ -36,11 +45,14 @@ def run_job(
     *,
     limit: int | None = None,
     only: str | None = None,
-    retry: str | None = None,
+    retry: str | Sequence[str] | None = None,
     workers: int | None = None,
     address: str | None = None,
     dry_run: bool = False,
+    append: bool = False,
     progress: Progress | None = None,
+    engine: Engine | None = None,
+    items: Sequence[SourceItem] | None = None,
 ) -> RunSummary:
     """Run a job, or what is left of it.
 
@@ -48,11 +60,14 @@ def run_job(
         job: from `load_job` or `job_for_folder`.
         limit: at most this many source items, the first ones.
         only: one pass: `ingest`, `annotate`, `compose` or `pack`; earlier ones are taken as they are in the ledger.
-        retry: reason whose failed or dropped rows are tried again; `failed` for every failed row.
+        retry: reasons whose failed or dropped rows are tried again; `failed` or `all` for every failed row.
         workers: overrides `execution.workers`.
         address: overrides `execution.address`.
         dry_run: say what would run; nothing is written.
+        append: as `pack.append`.
         progress: told how far it is.
+        engine: runs the passes; Ray where not given.
+        items: source items to work on, instead of all that the job's sources list.
 
     Returns:
         The table, and what ran.
@@ -65,14 +80,23 @@ def run_job(
         raise UsageError(f"--only: unknown pass '{only}'" + nearest(only, PASSES))
     check_job(job)
     changes = {name: value for name, value in (("workers", workers), ("address", address)) if value is not None}
-    job = job.model_copy(update={"execution": job.execution.model_copy(update=changes), "out": job.out.absolute()})
+    execution = job.execution.model_copy(update=changes)
+    packing = job.pack.model_copy(update={"append": append or job.pack.append})
+    job = job.model_copy(update={"execution": execution, "pack": packing, "out": absolute(job.out)})
     if dry_run:
         return _Run(job, Ledger(job.out), progress, limit=limit, only=only, retry=retry, dry=True).go()
     with Lock(job.out) as lock, Ledger(job.out, writable=True) as ledger:
-        run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False)
+        run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False, engine=engine, items=items)
         if lock.note:
             run.notes.append(lock.note)
-        return run.go()
+        work = run.work
+        with Standing(run.layout.store, work.progress, job.execution.worker_count, work.due) as standing:
+            work.progress, work.hear = standing, standing.hear
+            try:
+                return run.go()
+            except KeyboardInterrupt:
+                rows = sum(work.ran.values())
+                raise KeyboardInterrupt(f"{rows} rows done in this run, the same command resumes") from None
 
 
 class _Run:
@@ -84,65 +108,73 @@ class _Run:
         *,
         limit: int | None,
         only: str | None,
-        retry: str | None,
+        retry: str | Sequence[str] | None,
         dry: bool,
+        engine: Engine | None = None,
+        items: Sequence[SourceItem] | None = None,
     ) -> None:
         self.job, self.ledger, self.limit, self.only, self.dry = job, ledger, limit, only, dry
         self.layout = Layout(job.out)
         self.operations = plan_operations(job)
-        self.engine = Engine(job.execution)
-        self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), retry=retry or "", dry=dry)
+        self.engine = engine or Engine(job.execution, job.out)
+        self.given_items = items
+        self.work = Work(job, self.layout, ledger, self.engine, progress or Silent(), dry=dry)
+        self.work.retry = frozenset([retry] if isinstance(retry, str) else retry or ())
         self.tables: list[Tally] = []
         self.notes: list[str] = []
         self.packed = Packed()
 
     def go(self) -> RunSummary:
         items = self._items()
+        wanted = wanted_items(self.job, items)
+        self._check_once(items, wanted)
+        self.notes += explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         if not self.dry:
-            self._prepare(items)
+            self._prepare(wanted)
         self.engine.stages = [
             ingest_stage(self.work),
             *annotate_stages(self.work, self.operations),
             pack_stage(self.work, self.operations),
         ]
         with self.engine:
-            videos = self._ingest(items[: self.limit])
-            clips = known_clips(videos)
-            self.tables.append(ingest_tally(videos))
+            clips = self._ingest(items[: self.limit], wanted[: self.limit])
+            self.tables.append(ingest_tally(clips))
             self._annotate(clips)
             if not self.dry:
                 self.tables += annotate_tallies(clips, [operation.name for operation in self.operations])
             unknown = self.dry and any(due for due, _ in self.work.due.values())
             if self._wants("compose", "pack") and not unknown:
                 self._compose_and_pack(clips)
-        self._note_retry()
         return self._end()
 
     def _wants(self, *names: str) -> bool:
         return self.only is None or self.only in names
 
     def _items(self) -> list[SourceItem]:
+        if self.given_items is not None:
+            return list(self.given_items)
         items = [item for source in self.job.sources for item in source.items()]
-        known: set[str] = set()
-        for item in items:
-            if item.id in known:
-                raise UsageError(f"sources: '{item.uri}' is listed twice ({item.kind}); name each folder once")
-            known.add(item.id)
         if not items:
             raise UsageError(f"sources: there is nothing in {', '.join(_places(self.job))}")
         return items
 
-    def _prepare(self, items: Sequence[SourceItem]) -> None:
+    @staticmethod
+    def _check_once(items: Sequence[SourceItem], wanted: pa.Table) -> None:
+        codes = wanted["item"].combine_chunks().dictionary_encode().indices.to_numpy()
+        twice = np.flatnonzero(np.bincount(codes)[codes] > 1)
+        if len(twice):
+            item = items[twice[-1]]
+            raise UsageError(f"sources: '{item.uri}' is listed twice ({item.kind}); name each folder once")
+
+    def _prepare(self, wanted: pa.Table) -> None:
         """What others read while the job runs: the job, what its recipes are, and what it works on."""
-        rmtree(self.layout.out / "tmp", ignore_errors=True)  # left behind by a run that was killed
-        (self.layout.out / "job.yaml").write_text(job_yaml(self.job), encoding="utf-8")
-        recipe = ingest_recipe(self.job)
-        rows = ((item.id, "ingest", recipe, item.fingerprint()) for item in items)
-        write_table(wanted_rows(rows), self.layout.out / ITEMS)
+        self.layout.forget_drafts()
+        self.layout.store.write("job.yaml", job_yaml(self.job).encode())
+        write_table(self.layout.store, ITEMS, wanted)
         self._write_state()
 
     def _write_state(self, exit_code: int = 0) -> None:
-        names = ("name", "gives", "method", "version", "recipe")
+        names = ("name", "gives", "method", "version", "recipe", "after")
         state = {
             "name": self.job.name,
             "ingest": ingest_recipe(self.job),
@@ -151,41 +183,38 @@ class _Run:
             "manifest": self.packed.manifest,
             "exit_code": exit_code,
         }
-        write_json(self.layout.out / STATE, state)
+        self.layout.write_json(STATE, state)
 
-    def _ingest(self, items: Sequence[SourceItem]) -> list[Entry]:
-        if self._wants("ingest"):
-            return ingest(self.work, items)
-        recipe = ingest_recipe(self.job)
-        known = self.ledger.entries(wanted_rows((item.id, "ingest", recipe, item.fingerprint()) for item in items))
-        return [known[item.id, "ingest"] for item in items if (item.id, "ingest") in known]
+    def _ingest(self, items: Sequence[SourceItem], wanted: pa.Table) -> KnownClips:
+        return ingest(self.work, items, wanted) if self._wants("ingest") else known_clips(self.ledger, wanted)
 
-    def _annotate(self, clips: Sequence[KnownClip]) -> None:
+    def _annotate(self, clips: KnownClips) -> None:
+        if not self.dry:
+            self.notes += sync_overrides(self.ledger, self.layout, self.operations)
         if self._wants("annotate"):
             annotate(self.work, clips, self.operations)
         else:
-            fill_answers(self.ledger, clips, {operation.name: operation.recipe for operation in self.operations})
+            find_answers(self.ledger, clips, self.operations)
 
-    def _compose_and_pack(self, clips: Sequence[KnownClip]) -> None:
-        chosen, tally = compose(self.job.compose, clips)
+    def _compose_and_pack(self, clips: KnownClips) -> None:
+        removed = removed_from(self.layout.dataset)
+        chosen, tally = compose(self.job.compose, clips, self.operations, self.ledger, removed)
         self.tables.append(tally)
         if note := empty_split(self.job.compose, chosen):
             self.notes.append(note)
         if self._wants("pack"):
-            self.packed = pack(self.work, chosen, self.operations)
+            self.packed = pack(self.work, chosen, self.operations, append=self.job.pack.append)
             self.notes += self.packed.notes
             if not self.dry:
                 self.tables.append(self.packed.tally)
 
-    def _note_retry(self) -> None:
-        if self.work.retry and not self.work.ran and not self.dry:
-            reasons = {reason for tally in self.tables for reason in (*tally.failed, *tally.dropped)}
-            there = f"there are {', '.join(sorted(reasons))}" if reasons else "nothing failed or was dropped"
-            self.notes.append(f"--retry {self.work.retry}: no row has this reason; {there}")
-
     def _end(self) -> RunSummary:
+        self.notes += self.engine.notes
         if self.work.failures:
-            self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out / 'quarantine'}")
+            self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out}/quarantine")
+            if self.layout.store.exists(PUT_AWAY):
+                back = f"worldloom clean {self.layout.out} --bring-back"
+                self.notes.append(f"clips were put away by `clean --clips`; bring them back ({back}) and retry")
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
         if self.packed.problem:
             exit_code = 1

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from worldloom.catalogs.config import Strict
+from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
@@ -106,18 +107,47 @@ class Pack(Strict):
 
     Attributes:
         target_mb: size of a shard, in 10^6 bytes; the last of a bucket is smaller.
-        bucket_by: clips of one shard agree in these.
+        max_samples: of a shard; as many as fit where not given.
+        bucket_by: clips of one shard agree in these: `resolution`, `frames` (their exact number), or `length` (frames
+            1 to 16, 17 to 32, 33 to 64, and so on).
+        append: leave the shards of the dataset as they are, and put only new samples into new ones. Otherwise the
+            plan is a function of the contents alone, so that any two runs make the same shards.
     """
 
     target_mb: float = Field(default=512, gt=0)
-    bucket_by: tuple[Literal["resolution", "frames"], ...] = ("resolution",)
+    max_samples: int | None = Field(default=None, ge=1)
+    bucket_by: tuple[Literal["resolution", "frames", "length"], ...] = ("resolution",)
+    append: bool = False
+
+
+class Bounds(Strict):
+    """How many actors a pool may have; on a cluster it grows and shrinks between the two.
+
+    Attributes:
+        min: actors that have to start before the work does.
+        max: actors at most; as many as fit where not given.
+    """
+
+    min: int = Field(default=1, ge=1, le=4096)
+    max: int | None = Field(default=None, ge=1, le=4096)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Bounds:
+        if self.max is not None and self.max < self.min:
+            raise ValueError(f"max is {self.max}, it must be at least min ({self.min})")
+        return self
+
+
+Workers = Annotated[int, Field(ge=1, le=4096)] | Bounds
 
 
 class Execution(Strict):
     """How the work is run; nothing in here changes a result, and nothing in here is part of a recipe.
 
     Attributes:
-        workers: processes that work at once; the machine's cores where not given.
+        workers: processes that work at once, a number or `{min: 1, max: 8}`; where not given, the cores of this
+            machine, or what fits on the cluster.
+        gpu_workers: the same for operations that use a GPU; as many as the GPUs take where not given.
         deadline_s: wall-clock limit per clip and operation; each operation's own where not given.
         memory_mb: memory one child process may use; each operation's own where not given.
         recycle_after: calls after which a child process is replaced.
@@ -126,7 +156,8 @@ class Execution(Strict):
         address: of a Ray cluster; a local one is started where not given.
     """
 
-    workers: int | None = Field(default=None, ge=1, le=4096)
+    workers: Workers | None = None
+    gpu_workers: Workers | None = None
     deadline_s: float | None = Field(default=None, gt=0)
     memory_mb: int | None = Field(default=None, ge=64)
     recycle_after: int = Field(default=200, ge=1)
@@ -134,11 +165,18 @@ class Execution(Strict):
     object_store_mb: int = Field(default=300, ge=80)
     address: str | None = None
 
+    def bounds(self, gpus: float) -> Bounds:
+        """Of the pool of an operation that takes so many GPUs per actor."""
+        asked = self.gpu_workers if gpus else self.workers
+        if isinstance(asked, int):
+            return Bounds(max=asked)
+        return asked or Bounds()
+
     @property
     def worker_count(self) -> int:
         """Workers asked for, or one per core this process may use."""
-        if self.workers is not None:
-            return self.workers
+        if (asked := self.bounds(gpus=0).max) is not None:
+            return asked
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -154,12 +192,12 @@ class Job(Strict):
 
     Attributes:
         name: of the dataset.
-        out: working folder.
+        out: working folder, or `s3://bucket/prefix`.
         vars: strings that `${name}` in other values stands for.
     """
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    out: Path
+    out: Path | str
     vars: dict[str, str] = Field(default_factory=dict)
     sources: tuple[AnySource, ...] = Field(min_length=1)
     ingest: Ingest = Ingest()
@@ -167,6 +205,11 @@ class Job(Strict):
     compose: Compose = Compose()
     pack: Pack = Pack()
     execution: Execution = Execution()
+
+    @field_validator("out", mode="before")
+    @classmethod
+    def _a_path_or_an_address(cls, value: Any) -> Any:
+        return value if isinstance(value, str) and is_remote(value) else Path(value)
 
     @field_validator("annotate", mode="before")
     @classmethod

@@ -51,11 +51,11 @@ def annotate_one(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def clips_of_video(path: Path, scratch: Path, height: int) -> list[Clip]:
     """The clips that ingest makes of a video, one per shot."""
+    from worldloom.pipeline.layout import Layout
     from worldloom.pipeline.parcel import unpack_parcel
     from worldloom.pipeline.passes.ingest_video import ingest_video
     from worldloom.pipeline.settings import Ingest
     from worldloom.pipeline.sources.source import SourceItem
-    from worldloom.pipeline.workspace import Layout
 
     source = {"kind": "folder", "path": str(path.parent.absolute())}
     item = SourceItem(source, path.name, str(path.absolute()))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from worldloom.catalogs.clip import Annotation, Clip
+from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.funnel import RunSummary, Tally
-from worldloom.pipeline.known import annotate_tallies, fill_answers, ingest_tally, known_clips
+from worldloom.pipeline.known import KnownClip, annotate_tallies, find_answers, ingest_tally, is_among, known_clips
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import unpack_parcel
 
@@ -28,52 +27,6 @@ STATE = "state.json"
 
 ITEMS = "items.parquet"
 """Every source item of the last run, in order, with the recipe and fingerprint it was asked for with."""
-
-
-class Layout:
-    """Where things lie in a working folder; knows nothing of what is in them."""
-
-    def __init__(self, out: Path | str) -> None:
-        self.out = Path(out)
-        self.dataset = self.out / "dataset"
-
-    def video(self, key: str) -> Path:
-        """The mp4 of an ingested clip."""
-        return self.out / "clips" / key[:2] / f"{key}.mp4"
-
-    def truth(self, key: str) -> Path:
-        """What a renderer knows about a clip; never packed."""
-        return self.out / "truth" / key[:2] / f"{key}.zip"
-
-    def blob(self, operation: str, recipe: str, key: str) -> str:
-        """A large result, relative to the working folder."""
-        return f"blobs/{operation}/{recipe}/{key[:2]}/{key}.npz"
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A folder of one's own on the same file system, gone afterwards."""
-        folder = self.out / "tmp" / uuid.uuid4().hex
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            rmtree(folder, ignore_errors=True)
-
-
-def put_in_place(draft: Path, target: Path) -> None:
-    """Move a finished file to where others look for it: durable, and never half there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with draft.open("rb") as stream:
-        os.fsync(stream.fileno())
-    draft.replace(target)
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a small JSON file that is either there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    draft.write_text(json.dumps(values, indent=1, sort_keys=True), encoding="utf-8")
-    put_in_place(draft, path)
 
 
 def record_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip:
@@ -85,7 +38,7 @@ def record_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip:
         place: part file and row of its video's payload.
     """
     prefix = f"{key}/"
-    parcel = unpack_parcel(read_payload(layout.out, *place))
+    parcel = unpack_parcel(read_payload(layout.store, *place))
     clip = members_to_clip(
         key, {name.removeprefix(prefix): data for name, data in parcel.items() if name.startswith(prefix)}
     )
@@ -97,7 +50,7 @@ def answer_of(layout: Layout, payload: bytes) -> dict[str, bytes]:
     """Members of an answer, its blob read from its own file."""
     members = unpack_parcel(payload)
     if "blob" in members:
-        members["value.npz"] = (layout.out / members.pop("blob").decode()).read_bytes()
+        members["value.npz"] = layout.store.read(members.pop("blob").decode())
     return members
 
 
@@ -124,7 +77,7 @@ def load_clip(
         if isinstance(found, str):
             clip.annotations[name] = Annotation("failed", operation["method"], operation["version"], found, 0.0)
         elif found is not None:
-            attach(clip, name, operation["gives"], answer_of(layout, read_payload(layout.out, *found)))
+            attach(clip, name, operation["gives"], answer_of(layout, read_payload(layout.store, *found)))
     return clip
 
 
@@ -142,26 +95,34 @@ class Workspace:
         self.layout = Layout(out)
         self.out = self.layout.out
         try:
-            self.state: dict[str, Any] = json.loads((self.out / STATE).read_text(encoding="utf-8"))
+            self.state: dict[str, Any] = json.loads(self.layout.store.read(STATE))
         except FileNotFoundError:
             raise UsageError(f"{self.out}: nothing has run here yet ({STATE} is missing)") from None
         self._operations: dict[str, dict[str, Any]] = {row["name"]: row for row in self.state["operations"]}
-        ledger = Ledger(self.out)
-        items = pq.read_table(self.out / ITEMS)
-        self._videos = list(ledger.entries(items).values())
-        order = {item: number for number, item in enumerate(items["item"].to_pylist())}
-        self._videos.sort(key=lambda entry: order[entry.item])
-        self._clips = {clip.key: clip for clip in known_clips(self._videos)}
-        fill_answers(ledger, self._clips.values(), {row["name"]: row["recipe"] for row in self.state["operations"]})
+        self._ledger = Ledger(self.out)
+        self._known = known_clips(self._ledger, pq.read_table(self.layout.store.local(ITEMS)))
+        find_answers(self._ledger, self._known, self.state["operations"])
+        keys = self._known.table["key"].to_pylist()
+        self._numbers: dict[str, int] = {key: number for number, key in enumerate(keys)}
 
     @property
-    def dataset(self) -> Path:
+    def dataset(self) -> Path | str:
         """Folder of the dataset; it may not be there yet."""
         return self.layout.dataset
 
     def clips(self) -> list[str]:
         """Keys of all ingested clips, sorted."""
-        return sorted(self._clips)
+        return sorted(self._numbers)
+
+    def clip(self, key: str) -> KnownClip:
+        """What the ledger says about a clip; nothing of it is opened.
+
+        Raises:
+            UsageError: there is no such clip.
+        """
+        if key not in self._numbers:
+            raise UsageError(f"{self.out}: there is no clip {key}" + nearest(key, sorted(self._numbers)))
+        return self._known.clip(self._numbers[key])
 
     def load(self, key: str, operations: Iterable[str] | None = None) -> Clip:
         """A clip with its annotations.
@@ -173,9 +134,7 @@ class Workspace:
         Raises:
             UsageError: there is no such clip.
         """
-        known = self._clips.get(key)
-        if known is None:
-            raise UsageError(f"{self.out}: there is no clip {key}")
+        known = self.clip(key)
         wanted = set(self._operations) if operations is None else set(operations)
         rows = [row for name, row in self._operations.items() if name in wanted]
         return load_clip(self.layout, key, known.record, rows, known.answer_places())
@@ -186,20 +145,20 @@ class Workspace:
         Raises:
             BadInput: `bad_truth`, the file is damaged.
         """
-        path = self.layout.truth(key)
-        if not path.is_file():
-            return None
+        name = self.layout.truth_name(key)
         try:
-            clip = members_to_clip(key, unpack_parcel(path.read_bytes()))
+            clip = members_to_clip(key, unpack_parcel(self.layout.store.read(name)))
+        except FileNotFoundError:
+            return None
         except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise BadInput("bad_truth", f"cannot be read ({error})", where=path) from None
+            raise BadInput("bad_truth", f"cannot be read ({error})", where=f"{self.out}/{name}") from None
         clip.video = self.layout.video(key)
         return clip
 
     def summary(self) -> RunSummary:
         """Where the job stands: ingest and operations from the ledger as it is now, the rest as of the last run."""
         known = {row["name"]: Tally(**row) for row in self.state.get("tables", [])}
-        tables = [ingest_tally(self._videos), *annotate_tallies(self._clips.values(), list(self._operations))]
+        tables = [ingest_tally(self._known), *annotate_tallies(self._known, list(self._operations))]
         tables += [known[name] for name in ("compose", "pack") if name in known]
         number = int(self.state.get("manifest", 0))
         return RunSummary(
@@ -212,5 +171,14 @@ class Workspace:
 
     def problems(self) -> list[Entry]:
         """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence."""
-        answers = [entry for clip in self._clips.values() for entry in clip.answers.values()]
-        return [entry for entry in [*self._videos, *answers] if entry.status in ("dropped", "failed")]
+        lost = {"dropped", "failed"}
+        videos = self._known.videos
+        found = [videos["sequence"].to_numpy()[is_among(videos["status"], lost)]]
+        numbers, sequences = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for answers in self._known.answers.values():
+            rows = np.flatnonzero(is_among(answers["status"], lost))
+            numbers.append(rows)
+            sequences.append(answers["sequence"].to_numpy()[rows])
+        by_clip = np.argsort(np.concatenate(numbers), kind="stable")
+        found.append(np.concatenate(sequences)[by_clip])
+        return self._ledger.entries_at(np.concatenate(found).astype(np.int64))

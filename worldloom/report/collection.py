@@ -125,7 +125,7 @@ def _run(place: Path) -> Collection:
     workspace = Workspace(place)
     ingested = workspace.clips()
     known = set(ingested)
-    packed = _dataset(workspace.dataset) if (workspace.dataset / "manifests").is_dir() else None
+    packed = _dataset(Path(workspace.dataset)) if Path(workspace.dataset, "manifests").is_dir() else None
     derived = [] if packed is None else [key for key in packed.keys if key not in known]
 
     def load(key: str) -> Clip:

@@ -1,55 +1,54 @@
 from __future__ import annotations
 
-import json
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.pipeline.ledger_rows import Known, Row, known
+from tests.pipeline.passes.plainly import compose_plainly
 from worldloom.catalogs.errors import UsageError
-from worldloom.pipeline.known import KnownClip
-from worldloom.pipeline.ledger import Entry
-from worldloom.pipeline.passes.compose import check_conditions, compose, empty_split, split_of
+from worldloom.pipeline.funnel import Tally
+from worldloom.pipeline.passes.compose import Chosen, check_conditions, compose, empty_split
 from worldloom.pipeline.settings import Compose, Derive, Split
 
 
-def clip(number: int, *, video: int | None = None, frames: int = 20, **answers: Any) -> KnownClip:
-    """A clip whose answers are dicts of figures, or words: `absent` or `failed`."""
-    key = f"{number:026d}"
-    row = {"key": key, "frames": frames, "fps": 10.0, "width": 64, "height": 48, "seconds": frames / 10}
-    known = KnownClip(
-        key, "s", ("part", 0), "d", {"bytes": 1000, "row": row}, (), str(video or number), f"folder:x:{number}"
-    )
-    for name, answer in answers.items():
-        if isinstance(answer, str):
-            known.answers[name] = Entry(key, name, "r", "s", answer, reason="because")
-        else:
-            who = {"status": "ok", "confidence": answer.pop("confidence", 1.0)}
-            known.answers[name] = Entry(key, name, "r", "s", "ok", told=json.dumps({name: {**who, **answer}}))
-    return known
+def clip(number: int, *, video: int | None = None, frames: int = 20, **answers: Any) -> Row:
+    return Row(number, video=video, frames=frames, answers=answers)
 
 
-def kept(rules: Compose, clips: list[KnownClip]) -> set[int]:
-    samples, tally = compose(rules, clips)
-    assert tally.balanced and tally.inputs == len(clips) and tally.out == len(samples)
-    return {int(sample.clip.key) for sample in samples if not sample.operation}
+def composed(rules: Compose, job: Known, removed: Any = ()) -> tuple[Chosen, Tally]:
+    return compose(rules, job.clips, job.operations, job.ledger, removed)
 
 
-def test_nothing_asked_for_keeps_everything() -> None:
-    clips = [clip(1), clip(2, pose="failed"), clip(3, pose="absent")]
-    assert kept(Compose(), clips) == {1, 2, 3}
+def kept(rules: Compose, job: Known, removed: Any = ()) -> set[int]:
+    chosen, tally = composed(rules, job, removed)
+    assert tally.balanced and tally.inputs == len(job.clips) and tally.out == len(chosen)
+    return {int(key) for key, made in samples(chosen) if not made}
 
 
-def test_what_is_required_must_have_ended_well() -> None:
-    clips = [clip(1, pose={}), clip(2, pose="failed"), clip(3, pose="absent"), clip(4)]
-    given = clip(5)
-    given.given = ("pose",)
+def samples(chosen: Chosen) -> list[tuple[str, str]]:
+    keys = chosen.clips.table["key"].to_pylist()
+    return [(keys[number], made) for number, made in zip(chosen.number.tolist(), chosen.operation, strict=True)]
+
+
+def test_nothing_asked_for_keeps_everything(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(1), clip(2, pose="failed"), clip(3, pose="absent")])
+    assert kept(Compose(), job) == {1, 2, 3}
+
+
+def test_what_is_required_must_have_ended_well(tmp_path: Path) -> None:
+    given = replace(clip(5), given=("pose",))
+    job = known(tmp_path, [clip(1, pose={}), clip(2, pose="failed"), clip(3, pose="absent"), clip(4), given])
     rules = Compose(require=("pose",))
-    assert kept(rules, [*clips, given]) == {1, 5}
-    assert compose(rules, clips)[1].dropped == {"missing_pose": 3}
+    assert kept(rules, job) == {1, 5}
+    assert composed(rules, job)[1].dropped == {"missing_pose": 3}
 
 
-def test_conditions_drop_under_their_own_reason_and_the_first_counts() -> None:
+def test_conditions_drop_under_their_own_reason_and_the_first_counts(tmp_path: Path) -> None:
     clips = [
         clip(1, quality={"brightness": 0.5, "sharpness": 0.9}, pose={"confidence": 0.9}),
         clip(2, quality={"brightness": 0.01, "sharpness": 0.1}, pose={"confidence": 0.9}),
@@ -57,11 +56,16 @@ def test_conditions_drop_under_their_own_reason_and_the_first_counts() -> None:
         clip(4, quality={"brightness": 0.5, "sharpness": 0.9}, pose="failed"),
         clip(5, pose={"confidence": 0.9}),
     ]
+    job = known(tmp_path, clips)
     rules = Compose(where={"too_dark": "quality.brightness > 0.1", "blurred": "quality.sharpness > 0.2"})
-    assert kept(rules, clips) == {1, 4}
-    assert compose(rules, clips)[1].dropped == {"too_dark": 2, "blurred": 1}, "without a figure no condition holds"
-    assert kept(Compose(where="quality.sharpness > 0.2 and pose.confidence > 0.5"), clips) == {1}
-    assert compose(Compose(where="frames > 20"), clips)[1].dropped == {"where": 5}
+    assert kept(rules, job) == {1, 4}
+    assert composed(rules, job)[1].dropped == {"too_dark": 2, "blurred": 1}, "without a figure no condition holds"
+    assert kept(Compose(where="quality.sharpness > 0.2 and pose.confidence > 0.5"), job) == {1}
+    assert composed(Compose(where="frames > 20"), job)[1].dropped == {"where": 5}
+    assert kept(Compose(where="source.uri = '3.mp4' or pose.status = 'failed'"), job) == {3, 4}
+    assert kept(Compose(where="1 = 1"), job) == {1, 2, 3, 4, 5}
+    with pytest.raises(UsageError, match="sharpnes"):
+        kept(Compose(where="quality.sharpnes > 0.2"), job)
 
 
 def test_conditions_are_checked_before_anything_runs() -> None:
@@ -72,64 +76,130 @@ def test_conditions_are_checked_before_anything_runs() -> None:
         check_conditions(Compose(where="quality.sharpness > 0)) --"), [])
 
 
-def test_a_condition_reads_no_files() -> None:
+def test_a_condition_reads_no_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        compose(Compose(where="(select count(*) from read_text('/etc/hostname')) > 0"), [clip(1)])
+        kept(Compose(where="(select count(*) from read_text('/etc/hostname')) > 0"), known(tmp_path, [clip(1)]))
 
 
-def test_a_limit_is_a_lasting_draw() -> None:
+def test_a_limit_is_a_lasting_draw(tmp_path: Path) -> None:
     clips = [clip(number) for number in range(10)]
-    three = kept(Compose(limit=3), clips)
+    job = known(tmp_path / "one", clips)
+    three = kept(Compose(limit=3), job)
     assert len(three) == 3
-    assert three == kept(Compose(limit=3), clips[::-1])
-    assert compose(Compose(limit=3), clips)[1].dropped == {"over_limit": 7}
+    assert three == kept(Compose(limit=3), known(tmp_path / "other", clips[::-1]))
+    assert composed(Compose(limit=3), job)[1].dropped == {"over_limit": 7}
 
 
-def test_the_lengths_of_what_is_derived() -> None:
+def test_the_lengths_of_what_is_derived(tmp_path: Path) -> None:
     rules = (Derive(reverse="loop"), Derive(reverse="plain"), Derive(window_frames=8))
-    samples, tally = compose(Compose(derive=rules), [clip(1, frames=21)])
-    found = {sample.operation: sample.frames for sample in samples}
+    job = known(tmp_path, [clip(1, frames=21)])
+    chosen, tally = composed(Compose(derive=rules), job)
+    found = dict(zip(chosen.operation, chosen.frames.tolist(), strict=True))
     assert found == {"": 21, "reverse:loop": 41, "reverse:plain": 21, "window:0:8": 8, "window:8:16": 8}
     assert tally.out == 5
-    assert len({sample.order for sample in samples}) == 5
-    assert len(compose(Compose(derive=(Derive(window_frames=21),)), [clip(1, frames=21)])[0]) == 1
+    assert len(np.unique(chosen.order(), axis=0)) == 5
+    assert len(composed(Compose(derive=(Derive(window_frames=21),)), job)[0]) == 1
 
 
-def test_a_share_is_drawn_clip_by_clip() -> None:
+def test_a_share_is_drawn_clip_by_clip(tmp_path: Path) -> None:
     clips = [clip(number) for number in range(400)]
+    everything, some = known(tmp_path / "all", clips), known(tmp_path / "some", clips[:100])
 
-    def reversed_clips(share: float, among: list[KnownClip]) -> set[str]:
-        samples, _ = compose(Compose(derive=(Derive(reverse="loop", share=share),)), among)
-        return {sample.clip.key for sample in samples if sample.operation}
+    def reversed_clips(share: float, job: Known = everything) -> set[str]:
+        chosen, _ = composed(Compose(derive=(Derive(reverse="loop", share=share),)), job)
+        return {key for key, made in samples(chosen) if made}
 
-    half = reversed_clips(0.5, clips)
+    half = reversed_clips(0.5)
     assert 150 < len(half) < 250
-    assert reversed_clips(0.25, clips) < half, "a smaller share is a part of the larger one"
-    assert reversed_clips(0.5, clips[:100]) == half & {one.key for one in clips[:100]}, "others do not matter"
-    assert reversed_clips(0.0, clips) == set()
-    assert len(reversed_clips(1.0, clips)) == 400
+    assert reversed_clips(0.25) < half, "a smaller share is a part of the larger one"
+    assert reversed_clips(0.5, some) == half & {one.key for one in clips[:100]}, "others do not matter"
+    assert reversed_clips(0.0) == set()
+    assert len(reversed_clips(1.0)) == 400
 
 
-def test_clips_of_one_video_stay_on_one_side() -> None:
-    clips = [clip(number, video=number // 4 + 1) for number in range(400)]
-    rules = Compose(split=Split(test=0.3), derive=(Derive(reverse="loop"),))
-    sides: dict[str, set[str]] = {}
-    for sample in compose(rules, clips)[0]:
-        sides.setdefault(sample.clip.sha256, set()).add(sample.split)
-    assert all(len(side) == 1 for side in sides.values())
-    counts = Counter(next(iter(side)) for side in sides.values())
-    assert 15 < counts["test"] < 45
-    by_clip = Compose(split=Split(by="clip", test=0.3))
-    assert any(split_of(clips[number], by_clip) != split_of(clips[number + 1], by_clip) for number in range(0, 400, 4))
-    assert {split_of(one, Compose()) for one in clips} == {"train"}
+def test_clips_of_one_video_stay_on_one_side(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(number, video=number // 4 + 1) for number in range(400)])
+    chosen, _ = composed(Compose(split=Split(test=0.3), derive=(Derive(reverse="loop"),)), job)
+    video = job.clips.column("video")[chosen.number]
+    sides = {(int(one), bool(test)) for one, test in zip(video, chosen.test, strict=True)}
+    assert len(sides) == 100
+    assert 15 < Counter(test for _, test in sides)[True] < 45
+    by_clip, _ = composed(Compose(split=Split(by="clip", test=0.3)), job)
+    assert (
+        len(
+            {
+                (int(job.clips.column("video")[number]), bool(test))
+                for number, test in zip(by_clip.number, by_clip.test, strict=True)
+            }
+        )
+        > 100
+    )
+    assert not composed(Compose(), job)[0].test.any()
 
 
-def test_a_side_that_stayed_empty_is_said() -> None:
-    clips = [clip(number, video=number + 1) for number in range(40)]
-    one = clips[:1]
+def test_a_side_that_stayed_empty_is_said(tmp_path: Path) -> None:
+    job = known(tmp_path / "many", [clip(number, video=number + 1) for number in range(40)])
+    one = known(tmp_path / "one", [clip(0, video=1)])
     rules = Compose(split=Split(test=0.5))
-    chosen, _ = compose(rules, one)
-    assert f"no source fell into '{'train' if chosen[0].split == 'test' else 'test'}'" in empty_split(rules, chosen)
-    assert empty_split(rules, compose(rules, clips)[0]) == ""
-    assert empty_split(Compose(), compose(Compose(), clips)[0]) == "", "nobody asked for a test side"
-    assert empty_split(rules, []) == ""
+    chosen, _ = composed(rules, one)
+    assert f"no source fell into '{'train' if chosen.test[0] else 'test'}'" in empty_split(rules, chosen)
+    assert empty_split(rules, composed(rules, job)[0]) == ""
+    assert empty_split(Compose(), composed(Compose(), job)[0]) == "", "nobody asked for a test side"
+    assert empty_split(rules, chosen.take(np.zeros(0, np.int64))) == ""
+
+
+def test_what_was_taken_down_stays_down(tmp_path: Path) -> None:
+    clips = [clip(number, video=number // 2 + 1, pose={}) for number in range(6)]
+    job = known(tmp_path, clips)
+    loops = Compose(derive=(Derive(reverse="loop"),), require=("pose",))
+    everything, _ = composed(loops, job)
+    derived = dict(zip(samples(everything), everything.sample_keys(), strict=True))[clips[5].key, "reverse:loop"]
+    removed = [{"key": clips[0].key, "uri": "0.mp4"}, {"sha256": f"{2:064x}"}, {"key": derived}]
+    chosen, tally = composed(loops, job, removed)
+    assert kept(loops, job, removed) == {1, 4, 5}
+    assert tally.dropped == {"taken_down": 3} and tally.balanced
+    assert (clips[5].key, "reverse:loop") not in samples(chosen) and (clips[4].key, "reverse:loop") in samples(chosen)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_choose_what_plain_loops_choose(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def figures(sharp: float) -> Any:
+        return rng.choice(["failed", "absent"]) if rng.random() < 0.2 else {"sharpness": sharp}
+
+    clips = [
+        Row(
+            int(number),
+            video=int(rng.integers(1, 40)),
+            frames=int(rng.integers(10, 90)),
+            given=(),
+            answers={
+                "quality": figures(rng.random()),
+                **({"pose": {"confidence": rng.random()}} if rng.random() < 0.7 else {}),
+            },
+        )
+        for number in rng.permutation(120)
+    ]
+    job = known(tmp_path, clips)
+    rows = {}
+    for one in clips:
+        rows[one.key] = one.about()["row"]
+        for name, said in one.answers.items():
+            who = {"status": said, "reason": "because", "confidence": 0.0} if said == "failed" else None
+            if who or not isinstance(said, str):
+                rows[one.key][name] = who or {"status": "ok", "confidence": 1.0, **said}
+    rules = Compose(
+        require=("quality",),
+        where={"blurred": "quality.sharpness > 0.2", "long": "frames < 80", "lost": "pose.confidence > 0.1"},
+        derive=(Derive(reverse="loop", share=0.5), Derive(window_frames=16, share=0.7)),
+        limit=30,
+        split=Split(by="clip" if seed else "source", test=0.3),
+    )
+    chosen, tally = composed(rules, job)
+    plain, reasons = compose_plainly(rules, job.clips, rows)
+    found = zip(samples(chosen), chosen.test.tolist(), chosen.frames.tolist(), strict=True)
+    assert sorted((key, made, test, frames) for (key, made), test, frames in found) == sorted(
+        (one.clip.key, one.operation, one.split == "test", one.frames) for one in plain
+    )
+    assert tally.dropped == dict(sorted(Counter(reasons.values()).items())) and len(tally.dropped) == 5

@@ -233,7 +233,7 @@ def test_a_rendered_world_keeps_its_truth_aside(tmp_path: Path) -> None:
     clip = only(next(iter(ingest_all(worlds, tmp_path).values())))
     assert (clip.frames, clip.width, clip.height) == (9, 96, 64)
     assert clip.camera is None and clip.subjects is None and set(clip.annotations) == {"ingest"}
-    with zipfile.ZipFile(Layout(tmp_path).truth(clip.key)) as parcel:
+    with zipfile.ZipFile(tmp_path / Layout(tmp_path).truth_name(clip.key)) as parcel:
         truth = members_to_clip(clip.key, {name: parcel.read(name) for name in parcel.namelist()})
     assert truth.camera is not None and truth.camera.scale == "metric" and truth.actions is not None
     assert truth.depth is not None and truth.depth.z.shape[1:] == (64, 96)

@@ -121,7 +121,10 @@ def write_egodex_hands_csv(path: str | Path, hands: Hands, camera: Trajectory) -
 
 def _read_table(path: str | Path) -> tuple[list[str], np.ndarray]:
     """Header and (T, columns) of a table whose first column counts frames from 0."""
-    lines = list(csv.reader(io.StringIO(read_text(path))))
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path))))
+    except csv.Error as error:
+        raise BadInput("bad_poses", f"not a table of comma-separated values ({error})", where=path) from None
     if len(lines) < 2:
         raise BadInput("no_poses", "a header and at least one line expected", where=path)
     header = [name.strip() for name in lines[0]]

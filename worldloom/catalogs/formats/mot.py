@@ -6,6 +6,7 @@ Frames count from 1. A `seqinfo.ini` beside the folder of `gt.txt` gives size, l
 from __future__ import annotations
 
 import configparser
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats.trajectory import exact, numbers, read_text
 
 COLUMNS = "frame, id, left, top, width, height, confidence, class, visibility"
+_RATE = re.compile(r"\d{1,9}([./]\d{1,9})?")
 MAX_CELLS = 50_000_000
 """Subjects x frames; a table of one line must not ask for all memory."""
 
@@ -44,7 +46,7 @@ def read_seqinfo(path: str | Path) -> SequenceInfo:
         section = parser["Sequence"]
         info = SequenceInfo(
             name=section.get("name", Path(path).parent.name),
-            fps=Fraction(section["frameRate"]),
+            fps=_rate(section["frameRate"]),
             frames=int(section["seqLength"]),
             width=int(section["imWidth"]),
             height=int(section["imHeight"]),
@@ -55,6 +57,13 @@ def read_seqinfo(path: str | Path) -> SequenceInfo:
     if info.fps <= 0 or min(info.frames, info.width, info.height) <= 0:
         raise BadInput("bad_tracks", "frame rate, length and size must be positive", where=path)
     return info
+
+
+def _rate(text: str) -> Fraction:
+    """`30`, `29.97` or `30000/1001`; exponents are no frame rates, and 1e999999999 takes all memory to write out."""
+    if not _RATE.fullmatch(text.strip()):
+        raise ValueError(f"frame rate '{text[:40]}'")
+    return Fraction(text.strip())
 
 
 def write_seqinfo(path: str | Path, info: SequenceInfo) -> None:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from worldloom.pipeline.engine import Stage
-from worldloom.pipeline.known import KnownClip, fill_answers
+from worldloom.pipeline.known import KnownClip, KnownClips, find_answers
 from worldloom.pipeline.operations import Operation
 from worldloom.pipeline.passes.supervisors import answers_of
 from worldloom.pipeline.passes.work import Work, entry_of
 
 
-def annotate(work: Work, clips: Sequence[KnownClip], operations: Sequence[Operation]) -> None:
-    """Run what is due, and fill in `answers` of every clip."""
+def annotate(work: Work, clips: KnownClips, operations: Sequence[Operation]) -> None:
+    """Run what is due, and fill in the answers of all clips."""
+    find_answers(work.ledger, clips, operations)
     due = _find_due(work, clips, operations)
     for operation in operations:
-        asked = sum(operation.name not in clip.given for clip in clips)
-        count = sum(operation.name in names for names in due.values())
+        count = int(due[operation.name].sum())
+        asked = int((~clips.given(operation.name) | clips.has(operation.name)).sum())
         work.due[operation.name] = count, asked - count
-    if work.dry or not due:
+    total = int(np.logical_or.reduce(list(due.values())).sum()) if due else 0
+    if work.dry or not total:
         return
-    work.progress.start("annotate", len(due))
+    work.progress.start("annotate", total)
     waves = _waves(operations)
     for number, wave in enumerate(waves):
         _run(work, clips, operations, wave, due, last=number == len(waves) - 1)
@@ -40,42 +44,37 @@ def _waves(operations: Sequence[Operation]) -> list[list[Operation]]:
     return [list(wave) for _, wave in groupby(operations, key=lambda operation: operation.gpus > 0)]
 
 
-def _find_due(work: Work, clips: Sequence[KnownClip], operations: Sequence[Operation]) -> dict[str, list[str]]:
-    """Operations to run by clip: without an answer, to be tried again, or built on one that runs again."""
-    recipes = {operation.name: operation.recipe for operation in operations}
-    fill_answers(work.ledger, clips, recipes)
-    due = {}
-    for clip in clips:
-        names: list[str] = []
-        for operation in operations:
-            if operation.name in clip.given:
-                continue
-            if work.is_due(clip.answers.get(operation.name)) or any(one in names for one in operation.after):
-                names.append(operation.name)
-        if names:
-            due[clip.key] = names
+def _find_due(work: Work, clips: KnownClips, operations: Sequence[Operation]) -> dict[str, np.ndarray]:
+    """Clips to run each operation on: without an answer, to be tried again, or built on one that runs again."""
+    due: dict[str, np.ndarray] = {}
+    for operation in operations:
+        answers = clips.answers[operation.name]
+        by_hand = clips.set_by_hand.get(operation.name, np.zeros(len(clips), bool))
+        again = work.to_retry(answers)
+        for other in operation.after:
+            again = again | due[other]
+        left_alone = by_hand | (clips.given(operation.name) & ~clips.has(operation.name))
+        due[operation.name] = (~clips.has(operation.name) | again) & ~left_alone
     return due
 
 
 def _run(
     work: Work,
-    clips: Sequence[KnownClip],
+    clips: KnownClips,
     operations: Sequence[Operation],
     wave: Sequence[Operation],
-    due: Mapping[str, list[str]],
+    due: Mapping[str, np.ndarray],
     *,
     last: bool,
 ) -> None:
     """One wave: operations of one resource class, which share a decode."""
-    rows = []
-    for clip in clips:
-        names = [operation.name for operation in wave if operation.name in due.get(clip.key, ())]
-        if names:
-            rows.append(_row(clip, names))
-        elif last and clip.key in due:
-            work.progress.advance("annotate")
+    here = np.logical_or.reduce([due[operation.name] for operation in wave])
+    if last:
+        elsewhere = np.logical_or.reduce(list(due.values())) & ~here
+        work.progress.advance("annotate", int(elsewhere.sum()))
+    numbers = _dearest_first(clips, np.flatnonzero(here))
     recipes = {operation.name: operation.recipe for operation in operations}
-    for result, parcel in work.engine.run(_stage(work, operations, wave), rows):
+    for result, parcel in work.engine.run(_stage(work, operations, wave), list(_rows(clips, numbers, wave, due))):
         answers = answers_of(parcel)
         for one in result["results"]:
             name = one["operation"]
@@ -84,18 +83,33 @@ def _run(
                 item=result["key"],
                 operation=name,
                 recipe=recipes[name],
-                source=result["source"],
+                source=result["source"][name],
                 payload=answers.get(name, b""),
             )
             work.record(entry, one["trace"])
         if last:
             work.progress.advance("annotate", note=result["key"][:8])
-    fill_answers(work.ledger, clips, recipes)
+    work.ledger.flush()
+    find_answers(work.ledger, clips, operations)
 
 
-def _row(clip: KnownClip, names: list[str]) -> dict[str, Any]:
-    known = {name: [entry.part, entry.row] for name, entry in clip.answers.items() if entry.part and name not in names}
-    return {"key": clip.key, "source": clip.source, "record": list(clip.record), "due": names, "known": known}
+def _dearest_first(clips: KnownClips, numbers: np.ndarray) -> np.ndarray:
+    """By pixels in all frames: so that the longest clip does not end up alone at the end of the wave."""
+    pixels = clips.column("width").astype(np.int64) * clips.column("height") * clips.column("frames")
+    return np.asarray(numbers[np.argsort(-pixels[numbers], kind="stable")])
+
+
+def _rows(
+    clips: KnownClips, numbers: np.ndarray, wave: Sequence[Operation], due: Mapping[str, np.ndarray]
+) -> Iterator[dict[str, Any]]:
+    for clip in clips.rows(numbers):
+        names = [operation.name for operation in wave if due[operation.name][clip.number]]
+        yield _row(clip, names, {name: clips.source_of(name)[clip.number].as_py() for name in names})
+
+
+def _row(clip: KnownClip, names: list[str], sources: dict[str, str]) -> dict[str, Any]:
+    known = {name: answer.place for name, answer in clip.answers.items() if answer.part and name not in names}
+    return {"key": clip.key, "source": sources, "record": list(clip.record), "due": names, "known": known}
 
 
 def _stage(work: Work, operations: Sequence[Operation], wave: Sequence[Operation]) -> Stage:

@@ -19,10 +19,11 @@ from worldloom.annotators.annotator import Absent, Annotator, annotator_class
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.video import Frames
 from worldloom.pipeline.answers import BLOBS, attach, encode_annotation, encode_value, facts_of
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import read_payload
 from worldloom.pipeline.operations import GIVEN_BY, Operation
 from worldloom.pipeline.parcel import pack_parcel
-from worldloom.pipeline.workspace import Layout, answer_of, put_in_place, record_of
+from worldloom.pipeline.workspace import answer_of, record_of
 
 HELD_BYTES = 1_000_000_000
 """Decoded frames are kept up to this size (77 frames of 832x480 are 92 MB); longer clips are decoded per operation."""
@@ -103,7 +104,7 @@ def annotate_clip(payload: Mapping[str, Any]) -> dict[str, Any]:
     layout = Layout(payload["out"])
     operation = Operation.from_json(payload["operation"])
     record = _desk.take(layout, payload["key"], tuple(payload["record"]))
-    answers = {name: read_payload(layout.out, *place) for name, place in payload["known"].items()} | payload["fresh"]
+    answers = {name: read_payload(layout.store, *place) for name, place in payload["known"].items()} | payload["fresh"]
     clip = _view(record, operation)
     for name, gives in payload["gives"].items():
         if name in answers and gives in operation.sees:
@@ -168,11 +169,11 @@ def _encoded(layout: Layout, operation: Operation, key: str, annotator: Annotato
 
 def _as_blob(layout: Layout, operation: Operation, key: str, data: bytes) -> dict[str, bytes]:
     """Put a large value into a file of its own; the parcel keeps its path and digest."""
-    place = layout.blob(operation.name, operation.recipe, key)
+    place = layout.blob_name(operation.name, operation.recipe, key)
     with layout.scratch() as scratch:
         draft = Path(scratch, "blob.npz")
         draft.write_bytes(data)
-        put_in_place(draft, layout.out / place)
+        layout.store.take(draft, place)
     return {"blob": place.encode(), "blob.sha256": hashlib.sha256(data).hexdigest().encode()}
 
 

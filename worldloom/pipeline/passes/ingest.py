@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from worldloom.pipeline.engine import Stage
+from worldloom.pipeline.known import KnownClips, known_clips
 from worldloom.pipeline.ledger import Entry, wanted_rows
 from worldloom.pipeline.operations import ingest_recipe
 from worldloom.pipeline.passes.work import Work, entry_of
+from worldloom.pipeline.settings import Job
 from worldloom.pipeline.sources.source import SourceItem
 
 DEADLINE_S = 1800.0
@@ -19,41 +25,72 @@ MEMORY_MB = 3000
 """Of the child (default ours): decoding 8192x4320 takes about 1.1 GB."""
 
 
-def ingest(work: Work, items: Sequence[SourceItem]) -> list[Entry]:
+def wanted_items(job: Job, items: Sequence[SourceItem]) -> pa.Table:
+    """What ingest is asked for: item, operation, recipe and source (a fingerprint of its files) of every item.
+
+    Args:
+        job: for the recipe.
+        items: in the order of the sources.
+    """
+    recipe = ingest_recipe(job)
+    return wanted_rows((item.id, "ingest", recipe, item.fingerprint()) for item in items)
+
+
+def ingest(work: Work, items: Sequence[SourceItem], wanted: pa.Table) -> KnownClips:
     """Ingest what is due.
 
+    Args:
+        work: the job at work.
+        items: of the sources.
+        wanted: a row for each, of `wanted_items`.
+
     Returns:
-        The ledger's entry of every item, in the order of the items; items without one are left out (dry runs).
+        The clips of all items.
     """
-    recipe = ingest_recipe(work.job)
-    fingerprints = {item.id: item.fingerprint() for item in items}
-    wanted = wanted_rows((item.id, "ingest", recipe, fingerprints[item.id]) for item in items)
-    known = work.ledger.entries(wanted)
-    due = [item for item in items if work.is_due(known.get((item.id, "ingest")))]
+    known = work.ledger.answers("ingest", ingest_recipe(work.job), wanted)
+    due = np.flatnonzero(known["status"].is_null().to_numpy() | work.to_retry(known))
     work.due["ingest"] = len(due), len(items) - len(due)
-    if due and not work.dry:
-        _run(work, due, recipe, fingerprints)
-        known = work.ledger.entries(wanted)
-    return [known[item.id, "ingest"] for item in items if (item.id, "ingest") in known]
+    if len(due) and not work.dry:
+        _run(work, items, wanted, due)
+    return known_clips(work.ledger, wanted)
 
 
-def _run(work: Work, due: Sequence[SourceItem], recipe: str, fingerprints: dict[str, str]) -> None:
+def _run(work: Work, items: Sequence[SourceItem], wanted: pa.Table, due: np.ndarray) -> None:
     work.progress.start("ingest", len(due))
+    recipe = ingest_recipe(work.job)
+    sources = wanted["source"]
     rows = []
-    for item in due:
+    for number in due.tolist():
+        item = items[number]
         if item.problem is not None:
-            entry = Entry(item.id, "ingest", recipe, fingerprints[item.id], "dropped", *item.problem)
+            entry = Entry(item.id, "ingest", recipe, sources[number].as_py(), "dropped", *item.problem)
             work.record(entry)
             work.progress.advance("ingest")
         else:
-            rows.append({"id": item.id, "item": asdict(item)})
-    for result, payload in work.engine.run(ingest_stage(work), rows):
-        source = fingerprints[result["id"]]
+            rows.append(number)
+    rows.sort(key=lambda number: (-_cost(items[number]), number))
+    number_of = {items[number].id: number for number in rows}
+    for result, payload in work.engine.run(ingest_stage(work), list(_rows(items, rows))):
+        source = sources[number_of[result["id"]]].as_py()
         entry = entry_of(result, item=result["id"], operation="ingest", recipe=recipe, source=source, payload=payload)
         work.record(entry, result["trace"])
         work.progress.advance("ingest", note=result["id"].split(":", 2)[-1])
     work.ledger.flush()
     work.progress.finish("ingest")
+
+
+def _rows(items: Sequence[SourceItem], numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+    return ({"id": items[number].id, "item": asdict(items[number])} for number in numbers)
+
+
+def _cost(item: SourceItem) -> int:
+    """What decides how long an item takes: bytes of a video, pixels of a world that is to be rendered."""
+    if item.plan:
+        return int(item.plan.get("frames", 1)) * int(item.plan.get("width", 1)) * int(item.plan.get("height", 1))
+    try:
+        return Path(item.path).stat().st_size
+    except OSError:  # gone since it was listed; the worker says so
+        return 0
 
 
 def ingest_stage(work: Work) -> Stage:

@@ -27,10 +27,10 @@ from worldloom.catalogs.config import digest
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import camera_arrays, clip_to_members, subjects_arrays, write_npz
 from worldloom.catalogs.video import Encoder, VideoInfo, cfr_index, conforms, decode_source, probe
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.parcel import pack_parcel
 from worldloom.pipeline.settings import AnySource, Ingest
 from worldloom.pipeline.sources.source import Source, SourceItem, file_sha256
-from worldloom.pipeline.workspace import Layout, put_in_place
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ def _ingested(payload: Mapping[str, Any]) -> dict[str, Any]:
         sha256 = source.plan_sha256(item) if item.plan else file_sha256(path)
         video = _Video(item, source, rules, layout, path, sha256, truth)
         clips = video.clips(scratch)
-    about = [_about(clip) for clip in clips]
+        about = [_about(clip) for clip in clips]
+        for clip in clips:
+            assert isinstance(clip.video, Path)
+            layout.store.take(clip.video, layout.video_name(clip.key))
     members: dict[str, bytes] = {}
     for clip in clips:
         members |= {f"{clip.key}/{name}": data for name, data in _record_members(clip).items()}
@@ -155,7 +158,7 @@ class _Video:
         self.facts: dict[str, Any] = {"shots": len(self.survey.cuts) + 1, "damaged": self.survey.damaged}
 
     def clips(self, scratch: Path) -> list[Clip]:
-        """Encode every part and put it in place; records of the clips in order."""
+        """Encode every part into `scratch`; records of the clips in order."""
         if self.camera is not None and len(self.camera) != len(self.survey.pts):
             message = f"{len(self.camera)} cameras belong to it, and it has {len(self.survey.pts)} frames"
             raise BadInput("bad_poses", message, where=self.item.uri)
@@ -172,8 +175,7 @@ class _Video:
         clips = [self._record(part, copied=copied) for part in parts]
         for clip, draft in zip(clips, drafts, strict=True):
             self._keep_truth(clip, scratch)
-            clip.video = self.layout.video(clip.key)
-            put_in_place(draft, clip.video)
+            clip.video = draft
         return clips
 
     def _parts(self) -> tuple[list[Part], int]:
@@ -297,7 +299,7 @@ class _Video:
         )
         draft = scratch / "truth.zip"
         draft.write_bytes(pack_parcel(clip_to_members(truth)))
-        put_in_place(draft, self.layout.truth(clip.key))
+        self.layout.store.take(draft, self.layout.truth_name(clip.key))
 
 
 def _survey(path: Path, info: VideoInfo, *, cut: bool) -> Survey:

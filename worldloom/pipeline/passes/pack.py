@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from worldloom.catalogs.card import write_card
-from worldloom.catalogs.catalog import write_catalog
-from worldloom.catalogs.config import digest
+from worldloom.catalogs.catalog import read_catalog, write_catalog_of
 from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest_or_none
+from worldloom.catalogs.storage import open_store
 from worldloom.pipeline.engine import Stage
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.ledger import Entry, read_payload, wanted_rows
 from worldloom.pipeline.operations import Operation
-from worldloom.pipeline.parcel import unpack_parcel
 from worldloom.pipeline.passes.compose import Chosen
+from worldloom.pipeline.passes.pack_shard import read_fragment
+from worldloom.pipeline.passes.shard_plan import PlannedShard, plan_shards
 from worldloom.pipeline.passes.work import Work, entry_of
-
-PACK_VERSION = "1"
-"""Changes whenever the same clips and annotations make other shards or other catalog rows: with the form of samples
-and catalog, the encoder, and `synth.reverse`."""
 
 DEADLINE_S = 7200.0
 """Wall-clock limit per shard (default ours); what takes time is encoding derived clips."""
 
 MEMORY_MB = 3000
-JSON_BYTES = 3000
-"""Of a sample's JSON and tar headers, for the estimate of its size."""
 
 
 @dataclass
@@ -51,141 +48,87 @@ class Packed:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class PlannedShard:
-    """One shard to be.
-
-    Attributes:
-        name: file name: split, digest of its contents, number.
-        split: of all its samples.
-        recipe: digest of what decides its bytes.
-        samples: in order.
-    """
-
-    name: str
-    split: str
-    recipe: str
-    samples: tuple[Chosen, ...]
-
-
-def pack(work: Work, chosen: Sequence[Chosen], operations: Sequence[Operation]) -> Packed:
+def pack(work: Work, chosen: Chosen, operations: Sequence[Operation], *, append: bool = False) -> Packed:
     """Write the shards that are not there yet, then commit a manifest if it names anything new.
 
     Args:
         work: the job at work.
         chosen: samples, from the compose pass.
         operations: of the job.
+        append: leave the shards of the dataset as they are, and pack only samples that are in none of them.
     """
-    shards = list(
-        plan_shards(chosen, operations, work.job.pack.bucket_by, work.job.pack.target_mb, work.job.ingest.crf)
-    )
+    before = latest_or_none(work.layout.dataset)
+    there = _catalog(work, before) if append and before is not None else None
+    if there is not None:
+        chosen = _without(chosen, set(there["key"].to_pylist()))
+    shards = list(plan_shards(chosen, operations, work.job.pack, work.job.ingest.crf))
     wanted = wanted_rows((shard.name, "pack", shard.recipe, "") for shard in shards)
     written = _written(work, work.ledger.entries(wanted))
     due = [shard for shard in shards if shard.name not in written]
     work.due["pack"] = len(due), len(written)
-    known = {}
     if work.dry:
         return Packed()
+    known: dict[tuple[str, str], Entry] = {}
     if due:
         _run(work, due, operations)
         known = work.ledger.entries(wanted)
         written = _written(work, known)
-    ends: list[tuple[str, str]] = []
+    ends: Counter[tuple[str, str]] = Counter()
     problem = ""
     for shard in shards:
         if shard.name in written:
-            end = ("ok", "")
+            ends["ok", ""] += len(shard.samples)
         else:
             entry = known[shard.name, "pack"]
-            end = ("failed", entry.reason or "missing")
+            ends["failed", entry.reason or "missing"] += len(shard.samples)
             problem = problem or f"shard {shard.name} could not be written: {entry.error or 'its file is gone'}"
-        ends += [end] * len(shard.samples)
-    packed = Packed(Tally.of("pack", ends), problem=problem)
+    packed = Packed(Tally.counted("pack", ends), problem=problem)
     if problem:
         packed.notes.append(f"{problem}; nothing was committed. The same command tries again.")
     elif shards:
-        _commit(work, [written[shard.name] for shard in shards], packed)
+        _commit(work, [written[shard.name] for shard in shards], before, there, packed)
     else:
-        packed.notes.append("no clip was chosen, so there is nothing to pack")
-    if not packed.committed and (there := latest_or_none(work.layout.dataset)) is not None:
-        packed.manifest = there.number
+        packed.notes.append(
+            "no clip was chosen, so there is nothing to pack" if there is None else "there is nothing new to append"
+        )
+    if not packed.committed and (last := latest_or_none(work.layout.dataset)) is not None:
+        packed.manifest = last.number
     return packed
 
 
-def plan_shards(
-    chosen: Sequence[Chosen],
-    operations: Sequence[Operation],
-    bucket_by: Sequence[str],
-    target_mb: float,
-    crf: int,
-) -> Iterator[PlannedShard]:
-    """Which sample goes where: per split and bucket, in the order of hashes, up to the target size.
+def removed_from(dataset: Any) -> list[dict[str, str]]:
+    """What was taken down from a dataset, by `key` or by `sha256` of its source; empty where there is no dataset.
 
     Args:
-        chosen: samples.
-        operations: of the job, for what they answered.
-        bucket_by: `resolution`, `frames`.
-        target_mb: size of a shard in 10^6 bytes, by estimate.
-        crf: of what has to be encoded.
+        dataset: its folder or address.
     """
-
-    def bucket(sample: Chosen) -> tuple[Any, ...]:
-        row = sample.clip.about["row"]
-        kinds = {"resolution": (row["width"], row["height"]), "frames": (sample.frames,)}
-        return sample.split, *(number for name in bucket_by for number in kinds[name])
-
-    ordered = sorted(chosen, key=lambda sample: (bucket(sample), sample.order))
-    for split, samples in groupby(ordered, key=lambda sample: sample.split):
-        number = 0
-        for _, group in groupby(samples, key=bucket):
-            for members in _filled(list(group), target_mb * 1e6):
-                recipe = digest([PACK_VERSION, [_contents(sample, operations, crf) for sample in members]])
-                yield PlannedShard(f"{split}-{recipe}-{number:05d}.tar", split, recipe, members)
-                number += 1
+    before = latest_or_none(dataset)
+    return list(before.notes.get("removed", ())) if before is not None else []
 
 
-def _filled(samples: Sequence[Chosen], target: float) -> Iterator[tuple[Chosen, ...]]:
-    shard: list[Chosen] = []
-    size = 0.0
-    for sample in samples:
-        clip = sample.clip
-        estimate = clip.about["bytes"] * sample.frames / clip.frames + JSON_BYTES
-        estimate += sum(answer.bytes for answer in clip.answers.values())
-        if shard and size + estimate > target:
-            yield tuple(shard)
-            shard, size = [], 0.0
-        shard.append(sample)
-        size += estimate
-    if shard:
-        yield tuple(shard)
+def _catalog(work: Work, manifest: Manifest) -> pa.Table:
+    return read_catalog(open_store(work.layout.dataset).local(manifest.catalog.path))
 
 
-def _contents(sample: Chosen, operations: Sequence[Operation], crf: int) -> list[Any]:
-    """Everything that decides the bytes of a sample: what was found, not how, so equal answers are not packed again."""
-    clip = sample.clip
-    answers = {
-        operation.name: [operation.method, operation.version, answer.status, answer.reason, answer.digest]
-        for operation in operations
-        if (answer := clip.answers.get(operation.name)) is not None
-    }
-    return [clip.key, clip.record_digest, sample.operation, crf if sample.operation else None, answers]
+def _without(chosen: Chosen, keys: set[str]) -> Chosen:
+    return chosen.take(np.flatnonzero(np.array([key not in keys for key in chosen.sample_keys()], bool)))
 
 
 def _written(work: Work, known: dict[tuple[str, str], Entry]) -> dict[str, Entry]:
     """Entries of shards whose file is there; all others are written at every run until they are."""
     found = {}
     for (name, _), entry in known.items():
-        path = work.layout.dataset / "shards" / name
-        if entry.status == "ok" and path.is_file() and path.stat().st_size == entry.facts["bytes"]:
+        if entry.status == "ok" and work.layout.store.size(work.layout.shard_name(name)) == entry.facts["bytes"]:
             found[name] = entry
     return found
 
 
 def _run(work: Work, due: Sequence[PlannedShard], operations: Sequence[Operation]) -> None:
     work.progress.start("pack", len(due), "shards")
-    rows = [{"name": shard.name, "split": shard.split, "samples": [_row(s) for s in shard.samples]} for shard in due]
+    largest_first = sorted(due, key=lambda shard: (-shard.bytes, shard.name))
     recipes = {shard.name: shard.recipe for shard in due}
-    for result, payload in work.engine.run(pack_stage(work, operations), rows):
+    rows = (_row(shard) for shard in largest_first)
+    for result, payload in work.engine.run(pack_stage(work, operations), list(rows)):
         name = result["name"]
         if result["status"] == "dropped":  # of our own files, an input that cannot be used is a failure
             result["status"] = "failed"
@@ -214,36 +157,51 @@ def pack_stage(work: Work, operations: Sequence[Operation]) -> Stage:
     return Stage("pack", "worldloom.pipeline.passes.supervisors:PackSupervisor", settings, memory_mb=memory_mb)
 
 
-def _row(sample: Chosen) -> dict[str, Any]:
-    clip = sample.clip
-    return {
-        "key": clip.key,
-        "record": list(clip.record),
-        "answers": clip.answer_places(),
-        "operation": sample.operation,
-    }
+def _row(shard: PlannedShard) -> dict[str, Any]:
+    samples = shard.samples
+    rows = [
+        {"key": clip.key, "record": list(clip.record), "answers": clip.answer_places(), "operation": operation}
+        for clip, operation in zip(samples.clips.rows(samples.number), samples.operation, strict=True)
+    ]
+    return {"name": shard.name, "split": shard.split, "samples": rows}
 
 
-def _commit(work: Work, entries: Sequence[Entry], packed: Packed) -> None:
-    """Catalog, manifest, card; nothing where the latest manifest names the same shards."""
+def _commit(
+    work: Work, entries: Sequence[Entry], before: Manifest | None, there: pa.Table | None, packed: Packed
+) -> None:
+    """Catalog, manifest, card; nothing where the latest manifest names the same shards.
+
+    Args:
+        work: the job at work.
+        entries: of the shards.
+        before: the dataset as it is.
+        there: its catalog, where the shards are added to it.
+        packed: told what was committed.
+    """
     dataset = work.layout.dataset
-    shards = tuple(sorted((ShardEntry(**entry.facts) for entry in entries), key=lambda shard: shard.path))
-    before = latest_or_none(dataset)
+    old = before.shards if before is not None and there is not None else ()
+    shards = tuple(sorted((*old, *(ShardEntry(**entry.facts) for entry in entries)), key=lambda shard: shard.path))
     if before is not None and before.shards == shards:
-        if not (dataset / "README.md").is_file():  # killed between the commit and the card
+        if not work.layout.store.exists("dataset/README.md"):  # killed between the commit and the card
             write_card(dataset)
         return
-    rows: list[dict[str, Any]] = []
-    for entry in entries:
-        rows += json.loads(unpack_parcel(read_payload(work.layout.out, entry.part, entry.row))["rows.json"])
+    fragments = [there] if there is not None else []
+    fragments += [read_fragment(read_payload(work.layout.store, entry.part, entry.row)) for entry in entries]
     manifest = Manifest(
         number=before.number + 1 if before else 1,
         parent=before.number if before else None,
+        operation="append" if there is not None else "pack",
         name=work.job.name,
         samples=sum(shard.samples for shard in shards),
         shards=shards,
-        catalog=write_catalog(dataset, rows),
+        catalog=write_catalog_of(dataset, fragments),
+        notes=_kept_notes(before),
     )
     commit(dataset, manifest)
     write_card(dataset)
     packed.manifest, packed.committed = manifest.number, True
+
+
+def _kept_notes(before: Manifest | None) -> dict[str, Any]:
+    """What was taken down stays taken down."""
+    return {name: before.notes[name] for name in ("removed",) if name in before.notes} if before is not None else {}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
+import pyarrow as pa
 
-from worldloom.catalogs.catalog import catalog_row
+from worldloom.catalogs.catalog import catalog_row, catalog_table
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import clip_to_members
 from worldloom.catalogs.shards import ShardInfo, write_shard
-from worldloom.catalogs.video import reencode
-from worldloom.pipeline.parcel import pack_parcel
-from worldloom.pipeline.workspace import Layout, load_clip, put_in_place
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.parcel import pack_parcel, unpack_parcel
+from worldloom.pipeline.workspace import load_clip
+
+FRAGMENT = "rows.arrow"
+"""Member of a shard's ledger payload: its rows of the catalog."""
 
 
 def pack_shard(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,15 +34,15 @@ def pack_shard(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         `facts`, the shard's line of the manifest, and `payload`, its rows of the catalog.
     """
+    import cv2
+
     cv2.setNumThreads(1)
     layout = Layout(payload["out"])
-    target = layout.dataset / "shards" / payload["name"]
-    target.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     with layout.scratch() as scratch:
         draft = scratch / payload["name"]
         info = write_shard(draft, _samples(layout, payload, scratch, rows))
-        put_in_place(draft, target)
+        layout.store.take(draft, layout.shard_name(payload["name"]))
     _place(rows, info)
     facts = {
         "path": f"shards/{info.name}",
@@ -47,7 +51,24 @@ def pack_shard(payload: Mapping[str, Any]) -> dict[str, Any]:
         "split": payload["split"],
         "samples": info.samples,
     }
-    return {"facts": facts, "payload": pack_parcel({"rows.json": json.dumps(rows).encode()})}
+    return {"facts": facts, "payload": pack_parcel({FRAGMENT: fragment_of(catalog_table(rows))})}
+
+
+def fragment_of(table: pa.Table) -> bytes:
+    """Rows of the catalog as an Arrow stream; equal rows give equal bytes."""
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return stream.getvalue()
+
+
+def read_fragment(payload: bytes) -> pa.Table:
+    """Rows of the catalog of one shard, in order of their keys; also as earlier versions left them."""
+    members = unpack_parcel(payload)
+    if FRAGMENT not in members:
+        return catalog_table(json.loads(members["rows.json"]))
+    with pa.ipc.open_stream(members[FRAGMENT]) as reader:
+        return reader.read_all()
 
 
 def _samples(
@@ -86,6 +107,8 @@ def _video(clip: Clip, scratch: Path, crf: int) -> bytes:
     if clip.frame_index is None:
         return clip.video.read_bytes()
     draft = scratch / f"{clip.key}.mp4"
+    from worldloom.catalogs.video import reencode
+
     written = reencode(clip.video, clip.frame_index, draft, clip.fps, crf)
     if written != clip.frames:
         raise BadInput("damaged", f"{written} of {clip.frames} frames came out of it", where=clip.video)

@@ -35,6 +35,11 @@ class IngestSupervisor:
         payload = ending.result.get("payload", b"")
         return {"id": row["id"], **as_row(ending, payload), "facts": ending.result.get("facts", {})}, payload
 
+    @staticmethod
+    def lost(row: dict[str, Any], error: str, attempts: int) -> tuple[dict[str, Any], bytes]:
+        """The video whose worker died, this process and not its child."""
+        return {"id": row["id"], **_lost_row(error, attempts), "facts": {}}, b""
+
 
 class AnnotateSupervisor:
     """Clips in, answers of all due operations out, one call into the child per operation.
@@ -95,6 +100,13 @@ class AnnotateSupervisor:
                 answers[operation.name] = payload
         return {"key": row["key"], "source": row["source"], "results": results}, pack_parcel(answers)
 
+    @staticmethod
+    def lost(row: dict[str, Any], error: str, attempts: int) -> tuple[dict[str, Any], bytes]:
+        """The clip whose worker died: which of its operations did it is not known, so none has an answer."""
+        told = _lost_row(error, attempts) | {"facts": {}}
+        results = [{**told, "operation": name} for name in row["due"]]
+        return {"key": row["key"], "source": row["source"], "results": results}, pack_parcel({})
+
     def _result(self, operation: Operation, ending: Ending) -> tuple[dict[str, Any], bytes]:
         result = ending.result
         payload: bytes = result.get("payload", b"")
@@ -131,20 +143,29 @@ class PackSupervisor:
         payload = ending.result.get("payload", b"")
         return {"name": row["name"], **as_row(ending, payload), "facts": ending.result.get("facts", {})}, payload
 
+    @staticmethod
+    def lost(row: dict[str, Any], error: str, attempts: int) -> tuple[dict[str, Any], bytes]:
+        """The shard whose worker died."""
+        return {"name": row["name"], **_lost_row(error, attempts), "facts": {}}, b""
+
 
 def as_row(ending: Ending, payload: bytes) -> dict[str, Any]:
-    """The columns of a ledger row that an ending fills, and the trace for the quarantine."""
+    """The columns of a ledger row that an ending fills, and `trace`: the evidence for the quarantine."""
     return {
         "status": ending.status,
         "reason": ending.reason,
         "error": ending.error,
-        "trace": ending.trace,
+        "trace": ending.evidence(),
         "digest": hashlib.sha256(payload).hexdigest() if payload else "",
         "bytes": ending.result.get("bytes", len(payload)),
         "seconds": round(ending.seconds, 4),
         "attempts": ending.attempts,
         "host": socket.gethostname(),
     }
+
+
+def _lost_row(error: str, attempts: int) -> dict[str, Any]:
+    return as_row(Ending("failed", "worker_died", error, attempts=attempts), b"")
 
 
 def answers_of(parcel: bytes) -> dict[str, bytes]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from worldloom.pipeline.engine import Engine
+from worldloom.pipeline.known import is_among
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
+from worldloom.pipeline.quarantine import remove_case, write_case
 from worldloom.pipeline.settings import Job
-from worldloom.pipeline.workspace import Layout, write_json
+
+EVERY_FAILURE = ("failed", "all")
+"""What `--retry` takes beside reasons."""
 
 
 @dataclass
@@ -24,11 +32,12 @@ class Work:
         ledger: what is done.
         engine: what runs the rest.
         progress: who wants to know.
-        retry: reason whose rows are tried again; empty for none.
+        retry: reasons whose rows are tried again; `failed` and `all` for every row that failed.
         dry: count what is due, and run nothing.
         ran: rows that ran, by pass or operation.
         failures: of these, how many failed.
         due: rows that would run, and rows that are done, by pass or operation.
+        hear: told of every row that ends.
     """
 
     job: Job
@@ -36,31 +45,37 @@ class Work:
     ledger: Ledger
     engine: Engine
     progress: Progress
-    retry: str = ""
+    retry: frozenset[str] = frozenset()
     dry: bool = False
     ran: dict[str, int] = field(default_factory=dict)
     failures: int = 0
     due: dict[str, tuple[int, int]] = field(default_factory=dict)
+    hear: Callable[[Entry], None] | None = None
 
-    def is_due(self, entry: Entry | None) -> bool:
-        """Whether a row has to run: it never did, or a person wants it tried again."""
-        if entry is None:
-            return True
-        if not self.retry or entry.status not in ("failed", "dropped"):
-            return False
-        return self.retry == entry.reason or (entry.status == "failed" and self.retry in ("failed", "all"))
+    def to_retry(self, answers: pa.Table) -> np.ndarray:
+        """Which rows a person wants tried again.
 
-    def record(self, entry: Entry, trace: str = "") -> None:
+        Args:
+            answers: columns status and reason.
+        """
+        failed = is_among(answers["status"], {"failed"})
+        if not self.retry:
+            return np.zeros(len(failed), bool)
+        lost = failed | is_among(answers["status"], {"dropped"})
+        named = lost & is_among(answers["reason"], self.retry)
+        return named if self.retry.isdisjoint(EVERY_FAILURE) else named | failed
+
+    def record(self, entry: Entry, evidence: Mapping[str, Any] | None = None) -> None:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
         self.ledger.append(entry)
         self.count(entry.operation)
-        if entry.status != "failed":
-            return
-        self.failures += 1
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", entry.item)[-100:]
-        names = ("item", "operation", "recipe", "reason", "error", "attempts", "seconds", "host")
-        values = {name: getattr(entry, name) for name in names} | {"trace": trace.splitlines()}
-        write_json(self.layout.out / "quarantine" / entry.operation / f"{name}.json", values)
+        if self.hear is not None:
+            self.hear(entry)
+        if entry.status == "failed":
+            self.failures += 1
+            write_case(self.layout, entry, evidence or {})
+        elif self.retry:
+            remove_case(self.layout, entry.operation, entry.item)
 
     def count(self, name: str, rows: int = 1) -> None:
         """Note that rows of a pass or operation ran."""

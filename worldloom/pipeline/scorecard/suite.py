@@ -183,10 +183,10 @@ def run_tasks(run: Path) -> list[Task]:
     space = Workspace(run)
     tasks = []
     for key in space.clips():
-        truth = space.layout.truth(key)
-        if truth.is_file():
+        truth = space.layout.truth_name(key)
+        if space.layout.store.exists(truth):
             found = clip_to_members(replace(space.load(key), video=None))
-            digests = [hashlib.sha256(data).hexdigest() for data in [*found.values(), truth.read_bytes()]]
+            digests = [hashlib.sha256(data).hexdigest() for data in [*found.values(), space.layout.store.read(truth)]]
             recipe = digest([VERSION, "run", key, digests, annotator_recipes()])
             tasks.append(Task(key, f"{_WORKER}:score_job_clip", {"run": str(run), "key": key}, recipe))
     return tasks

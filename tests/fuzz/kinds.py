@@ -1,0 +1,210 @@
+"""What is fuzzed: for each kind of file a good one, what damages it, and what reads it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.catalogs.example_clip import example_clip, example_dataset
+from tests.catalogs.formats.test_damaged_files import FORMATS, TRAJECTORY
+from tests.fuzz.mutators import (
+    Mutate,
+    damage_boxes,
+    damage_bytes,
+    damage_json,
+    damage_npz,
+    damage_parquet,
+    damage_tar,
+    damage_text,
+    damage_yaml,
+)
+from worldloom.catalogs.clip import Hands
+from worldloom.catalogs.formats import egodex
+
+Read = Callable[[Path, Path], Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file.
+
+    Attributes:
+        name: in the table.
+        prepare: writes good files into a folder.
+        targets: which of them are damaged, patterns relative to that folder.
+        mutate: the damage.
+        read: given the folder and the damaged file, reads it as worldloom does.
+        contains: read only inside a child process by worldloom too, so a child that dies there is an ending as well.
+    """
+
+    name: str
+    prepare: Callable[[Path], Any]
+    targets: tuple[str, ...]
+    mutate: Mutate
+    read: Read
+    contains: bool = False
+
+
+def _video(suffix: str, codec: str, options: dict[str, str] | None = None, container: str | None = None) -> Kind:
+    def prepare(folder: Path) -> None:
+        import av
+
+        rng = np.random.default_rng(1)
+        with av.open(str(folder / f"a{suffix}"), "w", format=container, options=options or {}) as out:
+            stream = out.add_stream(codec, rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.gop_size = 8
+            stream.codec_context.thread_count = 1
+            small = rng.integers(30, 220, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+            for t in range(24):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(small, 2 * t, 1), format="rgb24")))
+            out.mux(stream.encode(None))
+
+    mutate = damage_boxes if suffix in (".mp4", ".mov") else damage_bytes
+    name = f"{suffix[1:]}{'_fragments' if options else ''}"
+    return Kind(name, prepare, ("a*",), mutate, _read_video, contains=True)
+
+
+def _read_video(folder: Path, path: Path) -> None:
+    """All that ingest does with a video, and what a reader of the dataset does."""
+    from worldloom.catalogs.video import Frames, cfr_index, conforms, decode_source, probe, reencode
+
+    info = probe(path)
+    source = decode_source(path, info.stream, exact=False)
+    pts = [time for time, _ in source]
+    if pts:
+        cfr_index(np.asarray(pts, np.int64) * float(info.time_base), info.fps)
+    conforms(path)
+    with Frames(path) as frames:
+        count = len(frames)
+        frames[count // 2], frames[[count - 1, 0]]
+    reencode(path, [0, count - 1], folder / "again.mp4", Fraction(10))
+
+
+def _text(name: str) -> Kind:
+    file, write, read = FORMATS[name]
+    suffix = Path(file).suffix
+    mutate = damage_json if suffix == ".json" else damage_bytes if suffix == ".npy" else damage_text
+    return Kind(name, lambda folder: write(folder / file), (file,), mutate, lambda folder, path: read(path))
+
+
+def _hands() -> Kind:
+    hands = Hands(["a", "b"], np.ones((len(TRAJECTORY), 2, 3), np.float32), np.ones((len(TRAJECTORY), 2), np.float32))
+
+    def prepare(folder: Path) -> None:
+        egodex.write_egodex_hands_csv(folder / "hands.csv", hands, TRAJECTORY)
+
+    read: Read = lambda folder, path: egodex.read_egodex_hands_csv(path, TRAJECTORY)  # noqa: E731
+    return Kind("egodex_hands", prepare, ("hands.csv",), damage_text, read)
+
+
+def _members(folder: Path) -> None:
+    from worldloom.catalogs.sample import clip_to_members
+
+    for extension, data in clip_to_members(example_clip(), b"video").items():
+        (folder / f"a.{extension}").write_bytes(data)
+
+
+def _read_members(folder: Path, path: Path) -> None:
+    """A sample as `verify` sees it."""
+    from worldloom.catalogs.sample import members_to_clip
+    from worldloom.catalogs.verify import clip_problems
+
+    members = {one.name.removeprefix("a."): one.read_bytes() for one in folder.glob("a.*")}
+    clip_problems(members_to_clip(example_clip().key, members))
+
+
+def _read_shard(folder: Path, path: Path) -> None:
+    from worldloom.catalogs.sample import clip_to_members, members_to_clip
+    from worldloom.catalogs.shards import read_shard
+
+    for key, members in read_shard(path):
+        clip_to_members(members_to_clip(key, members))
+
+
+def _read_dataset(folder: Path, path: Path) -> None:
+    """As a training loop does: manifest, catalog, condition, samples."""
+    from worldloom.catalogs.dataset import ShardDataset
+
+    for clip in ShardDataset(folder / "dataset", where="frames > 0"):
+        len(clip.pts_s)
+
+
+def _job(folder: Path) -> None:
+    (folder / "videos").mkdir(exist_ok=True)
+    (folder / "job.yaml").write_text(
+        "name: walks\nout: runs/walks\nvars: {data: videos}\n"
+        "sources:\n  - {kind: folder, path: '${data}', licence: CC-BY-4.0}\n"
+        "ingest: {fps: 16, height: 480, min_seconds: 2, max_seconds: 60, crf: 18}\n"
+        "annotate: [quality, {actions: {window_s: 0.25}}, pose]\n"
+        "compose:\n  require: [pose]\n  where: 'quality.sharpness > 0.2'\n"
+        "  derive: [{reverse: loop, share: 0.5}]\n  split: {by: source, test: 0.02}\n"
+        "pack: {target_mb: 512, bucket_by: [resolution, frames]}\n"
+    )
+
+
+def _read_job(folder: Path, path: Path) -> None:
+    from worldloom.pipeline.job import job_yaml, load_job
+
+    job_yaml(load_job(path))
+
+
+def _case(folder: Path) -> None:
+    from worldloom.pipeline.layout import Layout
+    from worldloom.pipeline.ledger import Entry
+    from worldloom.pipeline.quarantine import write_case
+
+    evidence = {"entry": "a:b", "payload": {"x": [1]}, "limits": {"deadline_s": 5.0}, "trace": ["a"]}
+    write_case(Layout(folder), Entry("a", "pose", "r", "s", "failed", "crashed", "gone"), evidence)
+
+
+def _read_case(folder: Path, path: Path) -> None:
+    from worldloom.pipeline.quarantine import read_case
+
+    read_case(path)
+
+
+def _dataset(name: str, target: str, mutate: Mutate) -> Kind:
+    return Kind(name, lambda folder: example_dataset(folder, clips=3), (target,), mutate, _read_dataset)
+
+
+def _manifest_without_card(folder: Path) -> None:
+    example_dataset(folder, clips=2)
+    shutil.rmtree(folder / "dataset" / "shards")
+
+
+def _read_manifest(folder: Path, path: Path) -> None:
+    from worldloom.catalogs.manifest import latest, read_manifest
+
+    read_manifest(folder / "dataset", 1)
+    latest(folder / "dataset")
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        _video(".mp4", "libx264"),
+        _video(".mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
+        _video(".mov", "mpeg4"),
+        _video(".mkv", "libx264"),
+        _video(".webm", "libvpx"),
+        _video(".avi", "mpeg4"),
+        _video(".ts", "mpeg2video", container="mpegts"),
+        *(_text(name) for name in sorted(FORMATS)),
+        _hands(),
+        Kind("sample_json", _members, ("a.json",), damage_json, _read_members),
+        Kind("sample_npz", _members, ("a.*.npz",), damage_npz, _read_members),
+        Kind("shard", lambda folder: example_dataset(folder, 3), ("dataset/shards/train*",), damage_tar, _read_shard),
+        _dataset("dataset_shard", "dataset/shards/train*", damage_tar),
+        _dataset("catalog", "dataset/catalog-*", damage_parquet),
+        Kind("manifest", _manifest_without_card, ("dataset/manifests/*",), damage_json, _read_manifest),
+        Kind("job_yaml", _job, ("job.yaml",), damage_yaml, _read_job),
+        Kind("quarantine", _case, ("quarantine/pose/a.json",), damage_json, _read_case),
+    )
+}

@@ -1,0 +1,53 @@
+"""Questions to a ledger on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.ledger import Entry, Ledger
+from worldloom.pipeline.rows import explain_retry, ledger_rows, lost_reasons
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    with Ledger(tmp_path, writable=True) as ledger:
+        ledger.append(Entry("a", "ingest", "r", "s", "dropped", "too_short"))
+        for item, reason in (("x", "timeout"), ("y", "timeout"), ("z", "crashed")):
+            ledger.append(Entry(item, "pose", "r", "s", "failed", reason))
+    with Ledger(tmp_path, writable=True) as ledger:
+        ledger.append(Entry("z", "pose", "r", "s", "ok"))
+    return tmp_path
+
+
+def test_the_last_row_of_each_counts(out: Path) -> None:
+    store = Layout(out).store
+    assert lost_reasons(store) == {("dropped", "too_short"): 1, ("failed", "timeout"): 2}
+    with ledger_rows(store) as connection:
+        assert connection.sql("SELECT count(*) FROM known").fetchall() == [(5,)]
+        assert connection.sql("SELECT count(*) FROM latest").fetchall() == [(4,)]
+
+
+def test_an_empty_folder_has_no_rows(tmp_path: Path) -> None:
+    assert lost_reasons(Layout(tmp_path).store) == {}
+    with ledger_rows(Layout(tmp_path).store) as connection:
+        assert connection.sql("SELECT count(*) FROM clips").fetchall() == [(0,)]
+
+
+def test_a_folder_named_like_a_pattern_is_read(tmp_path: Path) -> None:
+    out = tmp_path / "a[0-9]*"
+    with Ledger(out, writable=True) as ledger:
+        ledger.append(Entry("x", "pose", "r", "s", "failed", "timeout"))
+    assert lost_reasons(Layout(out).store) == {("failed", "timeout"): 1}
+
+
+def test_a_reason_that_no_row_has_is_told_before_the_work(out: Path) -> None:
+    store = Layout(out).store
+    assert explain_retry(store, []) == explain_retry(store, ["timeout", "too_short"]) == []
+    (note,) = explain_retry(store, ["moonlight", "timeout"])
+    assert note == "--retry moonlight: no row has this reason (lost rows: timeout 2, too_short 1)"
+    with pytest.raises(UsageError, match="did you mean 'timeout'"):
+        explain_retry(store, ["timout"])

@@ -1,0 +1,198 @@
+"""Edits of a dataset: taking clips down, and going back. Each is one new manifest; a killed one has changed nothing.
+
+`merge` has a file of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from worldloom.catalogs.card import write_card
+from worldloom.catalogs.catalog import read_catalog
+from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.catalogs.manifest import (
+    Manifest,
+    ShardEntry,
+    check_files,
+    commit,
+    latest,
+    local_file,
+    numbers,
+    read_manifest,
+    removed_list,
+)
+from worldloom.catalogs.rewrite import put_catalog, replaced, rewrite_shard, scratch_folder
+from worldloom.catalogs.storage import Store, open_store
+from worldloom.catalogs.takedown import taken_down, targets_of
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a takedown did, or would do.
+
+    Attributes:
+        keys: of the clips that go, derived ones included.
+        shards: that hold them.
+        manifest: number that is the dataset now.
+        committed: whether this call wrote it.
+        purged: files of older manifests that were deleted, or would be.
+    """
+
+    keys: tuple[str, ...]
+    shards: tuple[str, ...]
+    manifest: int
+    committed: bool
+    purged: tuple[str, ...] = ()
+
+
+def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purge: bool = False) -> Removal:
+    """Take clips down: the dataset no longer holds them, and no later run or rollback brings them back.
+
+    Only the shards that hold them are written anew, the other samples copied byte for byte. Older manifests keep their
+    files until `purge`.
+
+    Args:
+        dataset: its folder or address.
+        named: keys of clips (what was derived from them goes too), or URIs or `sha256:HEX` of sources (everything that
+            was cut from them goes).
+        dry: only say what would go.
+        purge: also delete the files that only older manifests name and that hold clips that were taken down.
+
+    Raises:
+        UsageError: no dataset there, or it does not know a name.
+        BadInput: `torn_shard`, `bad_catalog`: a shard to be written anew is damaged.
+        ManifestConflict: another run committed meanwhile.
+    """
+    store = open_store(dataset)
+    before = latest(dataset)
+    table = read_catalog(local_file(store, before.catalog))
+    old = removed_list(before)
+    new = targets_of(table, named, old)
+    keys = taken_down(table, [*old, *new])
+    held = tuple(sorted({path for key, path in _places(table) if key in set(keys)}))
+    manifest, committed = before, False
+    if not dry and (new or keys):
+        with scratch_folder(store) as scratch:
+            shards, rest = without(store, before, table, keys, store, scratch)
+            manifest = before.model_copy(
+                update={
+                    "number": before.number + 1,
+                    "parent": before.number,
+                    "operation": "remove",
+                    "samples": len(rest),
+                    "shards": shards,
+                    "catalog": put_catalog(store, [rest], scratch),
+                    "notes": {**before.notes, "removed": [*old, *new]},
+                }
+            )
+            manifest, committed = commit(dataset, manifest), True
+    if not dry:
+        write_card(dataset)
+    in_use = {entry.path for entry in (*manifest.shards, manifest.catalog)}
+    if dry and keys:
+        in_use -= {*held, manifest.catalog.path}
+    purged = _purge(store, [*old, *new], in_use, dry=dry) if purge else ()
+    return Removal(tuple(keys), held, manifest.number, committed, purged)
+
+
+def without(
+    source: Store, manifest: Manifest, table: pa.Table, keys: Collection[str], target: Store, scratch: Path
+) -> tuple[tuple[ShardEntry, ...], pa.Table]:
+    """A dataset without some clips: its shards, of which those that held them are written anew, and its catalog.
+
+    Args:
+        source: where the shards lie.
+        manifest: the dataset.
+        table: its catalog.
+        keys: of the clips that go.
+        target: where new shards go.
+        scratch: folder for drafts.
+    """
+    gone = set(keys)
+    touched = {path for key, path in _places(table) if key in gone}
+    rest = table.filter(pa.array([key not in gone for key in table.column("key").to_pylist()], pa.bool_()))
+    shards, renamed, moved = [], {}, {}
+    for shard in manifest.shards:
+        if shard.path not in touched:
+            shards.append(shard)
+            continue
+        inside = pa.array([path == shard.path for path in rest.column("shard").to_pylist()], pa.bool_())
+        kept = rest.select(["key", "offset", "length", "members"]).filter(inside).to_pylist()
+        if kept:
+            entry, shifts = rewrite_shard(source, shard, kept, target, scratch)
+            shards.append(entry)
+            renamed[shard.path] = entry.path
+            moved.update(shifts)
+    return tuple(sorted(shards, key=lambda shard: shard.path)), replaced(rest, renamed, moved)
+
+
+def rollback(dataset: Path | str, number: int | None = None) -> Manifest:
+    """Make an older state the dataset again, by a new manifest that names its files.
+
+    Args:
+        dataset: its folder or address.
+        number: of the older manifest; the one before the latest where not given.
+
+    Returns:
+        The new manifest, or the latest where it already names the same files.
+
+    Raises:
+        UsageError: there is no such manifest, or it would bring back clips that were taken down.
+        BadInput: `missing_file`, a file that it names is gone.
+        ManifestConflict: another run committed meanwhile.
+    """
+    store = open_store(dataset)
+    now = latest(dataset)
+    number = now.number - 1 if number is None else number
+    if number not in (known := numbers(dataset)):
+        choice = f"{known[0]} to {known[-1]}" if len(known) > 1 else f"only {known[0]}"
+        raise UsageError(f"{dataset}: there is no manifest {number}; there is {choice}")
+    older = read_manifest(dataset, number)
+    try:
+        check_files(store, older)
+    except BadInput as error:
+        message = f"manifest {number} cannot be gone back to: {error.message}"
+        raise BadInput(error.reason, message, where=error.where) from None
+    back = taken_down(read_catalog(local_file(store, older.catalog)), removed_list(now))
+    if back:
+        some = ", ".join(back[:_MOST_NAMED]) + (
+            f" and {len(back) - _MOST_NAMED} more" if len(back) > _MOST_NAMED else ""
+        )
+        raise UsageError(
+            f"{dataset}: manifest {number} holds {len(back)} clips that were taken down since ({some}), and a takedown "
+            "stays; run the job again to build the older state without them"
+        )
+    if older.same_contents(now):
+        return now
+    update = {"number": now.number + 1, "parent": now.number, "operation": "rollback"}
+    made = commit(dataset, older.model_copy(update={**update, "notes": {**older.notes, "rolled_back_to": number}}))
+    write_card(dataset)
+    return made
+
+
+def _places(table: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(table.column("key").to_pylist(), table.column("shard").to_pylist(), strict=True))
+
+
+def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[str], *, dry: bool) -> tuple[str, ...]:
+    """Delete what holds clips that were taken down and is not in use; catalogs last, for they say what holds them."""
+    shards: set[str] = set()
+    catalogs: set[str] = set()
+    for number in numbers(store.place):
+        older = read_manifest(store.place, number)
+        if not store.exists(older.catalog.path):  # purged before
+            continue
+        table = read_catalog(local_file(store, older.catalog))
+        if gone := set(taken_down(table, removed)):
+            catalogs.add(older.catalog.path)
+            shards |= {path for key, path in _places(table) if key in gone}
+    doomed = [name for name in (*sorted(shards), *sorted(catalogs)) if name not in in_use and store.exists(name)]
+    for name in () if dry else doomed:
+        store.delete(name)
+    return tuple(doomed)

@@ -1,0 +1,61 @@
+"""`worldloom clean`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worldloom import console
+
+
+def clean(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a run.")],
+    clips: Annotated[
+        bool, typer.Option("--clips", help="Also ingested videos that the dataset holds as well.")
+    ] = False,
+    manifests: Annotated[
+        int | None, typer.Option(min=1, metavar="KEEP", help="Also manifests but the newest KEEP, and their shards.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking; without it, a list.")] = False,
+    back: Annotated[bool, typer.Option("--bring-back", help="Copy clips out of the dataset again.")] = False,
+) -> None:
+    """Free the space of what packing has made redundant. The same job run again afterwards has nothing to do."""
+    from worldloom.commands.funnel import here
+    from worldloom.commands.places import run_at
+    from worldloom.pipeline.clean import bring_back, find_redundant, remove_redundant
+    from worldloom.pipeline.layout import Layout
+    from worldloom.pipeline.lock import Lock
+
+    layout = Layout(run_at(out))
+    with Lock(layout.out):
+        if back:
+            console.say(f"{bring_back(layout)} clips were copied back from the dataset")
+            console.following(f"worldloom run {here(out)}/job.yaml")
+            return
+        found = find_redundant(layout, clips=clips, manifests=manifests)
+        if found.kinds:
+            rows = [[kind.kind, len(kind.files), console.size(kind.bytes), kind.why] for kind in found.kinds]
+            console.table(["what", "files", "size", "why it can go"], rows)
+        for note in found.notes:
+            console.say(note)
+        if not found.kinds and not found.stale:
+            console.say("nothing to remove")
+            console.following(f"worldloom status {here(out)}")
+            return
+        if not yes and not _asked(console.size(found.bytes)):
+            words = " ".join(
+                filter(None, ["--clips" if clips else "", f"--manifests {manifests}" if manifests else ""])
+            )
+            console.say(f"nothing was removed; {console.size(found.bytes)} could be")
+            console.following(" ".join(f"worldloom clean {here(out)} {words} --yes".split()))
+            return
+        remove_redundant(layout, found)
+    console.say(f"removed {console.size(found.bytes)}")
+    console.following(f"worldloom verify {here(out)}")
+
+
+def _asked(size: str) -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and typer.confirm(f"Remove {size}?")

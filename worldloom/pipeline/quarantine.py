@@ -1,0 +1,129 @@
+"""Quarantine: one file per failed row that says all about it, and the one command that does it again, alone.
+
+`OUT/quarantine/<operation>/<item>.json` appears with the failure and is gone when a retry succeeds. It is for people
+and for `worldloom.pipeline.again`; the ledger knows everything that a run needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.ledger import Entry
+
+FOLDER = "quarantine"
+_TOOLS = ("worldloom", "av", "numpy", "opencv-python-headless", "pycolmap", "ray", "torch")
+_LONGEST_NAME = 100
+
+
+class Case(BaseModel):
+    """One failed row, as its file holds it.
+
+    Attributes:
+        stage: pass: `ingest`, `annotate` or `pack`.
+        operation: name of the annotator, or the pass.
+        item: source item's id, clip's key, or name of the shard.
+        source: digest of what the item is made of.
+        recipe: digest of what decides the result.
+        reason: slug; what `run --retry` takes.
+        error: the sentence.
+        attempts: how often it was tried.
+        seconds: wall-clock time of all attempts.
+        host: where.
+        trace: lines: the traceback, or the last words of the child.
+        entry: `module:function` that was called; empty where nothing was, e.g. where a worker died.
+        payload: what it was called with.
+        limits: deadline, memory and so on of that call.
+        versions: of Python and the packages at work.
+        command: does it again, alone.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    stage: str
+    operation: str
+    item: str
+    source: str = ""
+    recipe: str = ""
+    reason: str
+    error: str = ""
+    attempts: int = 1
+    seconds: float = 0.0
+    host: str = ""
+    trace: list[str] = Field(default_factory=list)
+    entry: str = ""
+    payload: dict[str, Any] = Field(default_factory=dict)
+    limits: dict[str, Annotated[float, Field(gt=0, le=1e7)] | bool] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    command: str = ""
+
+
+def case_name(operation: str, item: str) -> str:
+    """Where in the working folder the file of a failed row lies; plain characters, a name of its own for each item."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", item)
+    if name != item or len(name) > _LONGEST_NAME or name.startswith("."):
+        name = f"{name[-_LONGEST_NAME:].lstrip('.')}-{hashlib.sha256(item.encode()).hexdigest()[:8]}"
+    folder = re.sub(r"[^A-Za-z0-9_.-]+", "_", operation).lstrip(".")
+    return f"{FOLDER}/{folder}/{name}.json"
+
+
+def write_case(layout: Layout, entry: Entry, evidence: Mapping[str, Any]) -> str:
+    """Write the file of a row that failed.
+
+    Args:
+        layout: of the working folder.
+        entry: of the ledger.
+        evidence: `Ending.evidence` of the call; empty where nothing was called.
+    """
+    name = case_name(entry.operation, entry.item)
+    told = ("operation", "item", "source", "recipe", "reason", "error", "attempts", "seconds", "host")
+    case = Case(
+        stage=entry.operation if entry.operation in ("ingest", "pack") else "annotate",
+        **{name: getattr(entry, name) for name in told},
+        **evidence,
+        versions=_versions(),
+        command=f"worldloom annotate {shlex.quote(f'{layout.out}/{name}')}",
+    )
+    layout.write_json(name, case.model_dump())
+    return name
+
+
+def remove_case(layout: Layout, operation: str, item: str) -> None:
+    """Take the file of a row away that is no longer failed, if there is one."""
+    layout.store.delete(case_name(operation, item))
+
+
+def read_case(path: Path) -> Case:
+    """Read the file of a failed row.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return Case.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError, ValidationError) as error:
+        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{path}: not a quarantine file of worldloom ({what[:200]})") from None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for name in _TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

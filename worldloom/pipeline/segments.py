@@ -1,0 +1,185 @@
+"""Segments of the ledger: immutable Parquet files, asked through DuckDB, so that no process holds them in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from worldloom.catalogs.errors import WorldloomError
+from worldloom.catalogs.storage import Store
+from worldloom.pipeline.layout import Layout
+
+if TYPE_CHECKING:
+    import duckdb
+
+FOLDER = "ledger"
+COMPACT_ABOVE_SEGMENTS = 200
+SETTLED_ROWS = 1_000_000
+"""A segment of so many rows is left alone by compaction: rewriting it again and again would cost more than it saves."""
+
+COPY_ROWS = 65_536
+"""Rows that compaction holds in memory at once."""
+
+MEMORY_LIMIT = "1GB"
+"""Of DuckDB, which spills to the machine's temporary folder beyond it (default ours)."""
+
+ATTEMPTS = 3
+"""How often a reader asks again when a driver has compacted the segments under its hands."""
+
+_NAME = re.compile(rf"{FOLDER}/\d+-[0-9a-f]+\.parquet\Z")
+
+
+class Segments:
+    """The segments of one working folder.
+
+    Args:
+        layout: of the working folder.
+        schema: of the rows; one column is `sequence`, which grows with time.
+    """
+
+    def __init__(self, layout: Layout, schema: pa.Schema) -> None:
+        self._layout, self._schema = layout, schema
+        self._store: Store = layout.store
+        self.names: list[str] = []
+        self._rows: dict[str, int] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See which segments there are."""
+        self.names = sorted(name for name in self._store.names(FOLDER) if _NAME.match(name))
+
+    def next_sequence(self) -> int:
+        """One more than the last row's."""
+        if not self.names:
+            return 0
+        found = self.ask("SELECT max(sequence) AS last FROM known")["last"][0].as_py()
+        return 0 if found is None else int(found) + 1
+
+    def append(self, table: pa.Table) -> None:
+        """Write rows as a segment; it is there as a whole or not at all."""
+        name = self._new_name(table["sequence"][0].as_py())
+        write_table(self._store, name, table)
+        self.names.append(name)
+        self._rows[name] = len(table)
+
+    def ask(self, query: str, parameters: list[Any] | None = None, **tables: pa.Table) -> pa.Table:
+        """The answer to a query over `known`, the rows of all segments, and these tables.
+
+        Raises:
+            WorldloomError: segments vanish faster than they can be read.
+        """
+        import duckdb
+
+        for _ in range(ATTEMPTS):
+            try:
+                with self._connected(tables) as connection:
+                    return connection.sql(query, params=parameters or []).to_arrow_table()
+            except (duckdb.IOException, FileNotFoundError) as error:
+                problem = error
+                self.refresh()
+        raise WorldloomError(f"{self._layout.out}: the ledger cannot be read ({problem}); run the same command again")
+
+    def compact_if_many(self) -> None:
+        """Merge small segments into large ones, where there are many; the last row of each kind is kept.
+
+        A kill in between leaves rows twice, which nobody minds: they are equal, and the next time drops one.
+        """
+        small = [name for name in self.names if self._count(name) < SETTLED_ROWS]
+        while len(small) > COMPACT_ABOVE_SEGMENTS:
+            batch: list[str] = []
+            rows = 0
+            while small and (rows < SETTLED_ROWS or len(batch) < 2):
+                batch.append(small.pop(0))
+                rows += self._count(batch[-1])
+            self._merge(batch)
+
+    def _merge(self, names: list[str]) -> None:
+        """Row group by row group: what is in memory at once are the numbers of the rows to keep."""
+        keep = self._last_words(names)
+        taken = np.zeros(len(keep), bool)
+        target = self._new_name(int(keep[0]))
+        with self._layout.scratch() as scratch:
+            draft = scratch / "segment.parquet"
+            with pq.ParquetWriter(draft, self._schema) as writer:
+                for name in names:
+                    with pq.ParquetFile(self._store.local(name)) as file:
+                        for batch in file.iter_batches(COPY_ROWS):
+                            sequence = batch["sequence"].to_numpy()
+                            place = np.minimum(np.searchsorted(keep, sequence), len(keep) - 1)
+                            chosen = (keep[place] == sequence) & ~taken[place]
+                            taken[place[chosen]] = True
+                            writer.write_batch(batch.filter(pa.array(chosen)))
+            self._store.take(draft, target)
+        self._rows[target] = len(keep)
+        for name in names:
+            self._store.delete(name)
+        self.refresh()
+
+    def _last_words(self, names: list[str]) -> np.ndarray:
+        before, self.names = self.names, names
+        try:
+            query = "SELECT max(sequence) AS last FROM known GROUP BY item, operation, recipe, source ORDER BY last"
+            return np.asarray(self.ask(query)["last"].to_numpy(), np.int64)
+        finally:
+            self.names = before
+
+    def _count(self, name: str) -> int:
+        if name not in self._rows:
+            self._rows[name] = pq.read_metadata(self._store.local(name)).num_rows
+        return self._rows[name]
+
+    @staticmethod
+    def _new_name(first: int) -> str:
+        return f"{FOLDER}/{first:012d}-{uuid.uuid4().hex[:8]}.parquet"
+
+    @contextmanager
+    def _connected(self, tables: Mapping[str, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+        import duckdb
+
+        places = [_quoted(self._store.local(name)) for name in self.names]
+        spill = Path(tempfile.gettempdir()) / f"worldloom-ledger-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        settings: dict[str, Any] = {
+            "threads": min(4, os.cpu_count() or 1),
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(spill),
+            "preserve_insertion_order": False,
+        }
+        with duckdb.connect(":memory:", config=settings) as connection:
+            for name, table in tables.items():
+                connection.register(name, table)
+            if places:
+                connection.execute(f"CREATE VIEW known AS SELECT * FROM read_parquet([{', '.join(places)}])")  # noqa: S608 -- quoted
+            else:
+                connection.register("known", self._schema.empty_table())
+            yield connection
+
+
+def write_table(store: Store, name: str, table: pa.Table, **options: Any) -> None:
+    """Write a Parquet file that is either there as a whole or not at all, even if the machine stops.
+
+    Args:
+        store: of the working folder.
+        name: of the file.
+        table: small enough to be in memory twice.
+        options: of `pyarrow.parquet.write_table`.
+    """
+    buffer = BytesIO()
+    pq.write_table(table, buffer, **options)
+    store.write(name, buffer.getvalue())
+
+
+def _quoted(path: Path) -> str:
+    """A path as DuckDB reads it: a literal in which nothing is a pattern."""
+    plain = re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", str(path))
+    return "'" + plain.replace("'", "''") + "'"

@@ -1,0 +1,108 @@
+"""How many rows go to the workers at a time, in blocks of how many, and which of them have not come back.
+
+A job is worked on in stretches: so many rows that the pause between two is small against the work in one, so few that
+what the driver holds does not depend on the length of the job. A worker gets a block of rows per task; every finished
+row leaves it at once. Ray's bookkeeping takes about 6 ms of the driver's time per task, so short rows share one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+STRETCH_S = 300.0
+"""Seconds that a stretch should take (default ours): the pause between two, new actors and children, takes about 3."""
+
+ROWS_AT_LEAST, ROWS_AT_MOST = 1024, 4096
+"""Of a stretch, unless so many workers need more (default ours)."""
+
+ROWS_PER_WORKER = 32
+"""Of a stretch at least, so that the end of one, when workers run out of rows one by one, is short against it."""
+
+TASK_S, BLOCK_ROWS_AT_MOST = 2.0, 32
+"""Seconds that a task of several rows should take, and its rows at most: what a worker's death makes it do again."""
+
+TAIL_BLOCKS_PER_WORKER = 2
+"""The last rows of a stretch go out in so many blocks of one row per worker, so that all end at about the same time."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A row on its way: its JSON text, and whether it is the only one of its block."""
+
+    text: str
+    alone: bool
+
+
+class Stretches:
+    """Rows in, blocks of numbered rows out; knows which of them have not come back.
+
+    Args:
+        rows: plain data, in the order in which they shall be begun.
+        workers: that work at once.
+        seconds_per_row: of one worker, from earlier rows of this kind; None where there were none.
+    """
+
+    def __init__(self, rows: Iterator[Mapping[str, Any]], workers: int, seconds_per_row: float | None = None) -> None:
+        self._rows = rows
+        self._workers = workers
+        self.seconds_per_row = seconds_per_row
+        self._out: dict[int, Sent] = {}
+        self._again: list[tuple[int, str]] = []
+        self._count = 0
+
+    def next_blocks(self) -> list[list[tuple[int, str]]]:
+        """Blocks of the next stretch, empty at the end; rows that a block of several lost come first, each alone."""
+        again, self._again = self._again, []
+        fresh = []
+        for row in islice(self._rows, self._stretch_rows()):
+            fresh.append((self._count, json.dumps(row)))
+            self._count += 1
+        blocks = [[row] for row in again] + split_blocks(fresh, self._block_rows(), self._workers)
+        for block in blocks:
+            for number, text in block:
+                self._out[number] = Sent(text, alone=len(block) == 1)
+        return blocks
+
+    def came_back(self, number: int) -> bool:
+        """Note that a row is done; False for one that was told before (a block is done again after a death)."""
+        return self._out.pop(number, None) is not None
+
+    def lost(self) -> Iterator[dict[str, Any]]:
+        """After a stretch: rows that were lost alone and are given up; the other lost ones go out once more."""
+        missing, self._out = self._out, {}
+        for number, sent in missing.items():
+            if sent.alone:
+                yield json.loads(sent.text)
+            else:
+                self._again.append((number, sent.text))
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Note the pace: so many rows took all workers so many wall-clock seconds."""
+        if rows >= 2 * self._workers:  # fewer say more about the start of the workers than about the rows
+            self.seconds_per_row = seconds * self._workers / rows
+
+    def _stretch_rows(self) -> int:
+        least = max(ROWS_AT_LEAST, ROWS_PER_WORKER * self._workers)
+        if not self.seconds_per_row:
+            return least
+        wanted = int(self._workers * STRETCH_S / self.seconds_per_row)
+        return min(max(wanted, least), max(ROWS_AT_MOST, least))
+
+    def _block_rows(self) -> int:
+        if not self.seconds_per_row:
+            return 1
+        return min(max(int(TASK_S / self.seconds_per_row), 1), BLOCK_ROWS_AT_MOST)
+
+
+def split_blocks(rows: Sequence[tuple[int, str]], block_rows: int, workers: int) -> list[list[tuple[int, str]]]:
+    """Rows in order, in blocks of so many, the last ones alone."""
+    tail = min(len(rows), TAIL_BLOCKS_PER_WORKER * workers)
+    head = rows[: len(rows) - tail]
+    # Few rows are shared out evenly before they are put together.
+    block_rows = max(1, min(block_rows, len(head) // (4 * workers)))
+    blocks = [list(head[start : start + block_rows]) for start in range(0, len(head), block_rows)]
+    return blocks + [[row] for row in rows[len(head) :]]
