@@ -14,6 +14,7 @@ Target: all good clips, and one row that says what is wrong with the bad one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -73,9 +74,11 @@ def run_script(videos: Path, out: Path, *words: str, limit_s: float = LIMIT_S) -
     try:
         _, errors = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return limit_s, "hung, was killed"
+    finally:  # a pool's worker in an endless loop outlives its script
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     lines = errors.strip().splitlines()
     return time.monotonic() - began, lines[-1].split(":")[0].split(".")[-1] if process.returncode else ""
 
@@ -223,6 +226,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.clips, arguments.frames, arguments.rounds = 2, 33, 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing that hangs is left behind
     reached = True
     with tempfile.TemporaryDirectory(prefix="script-") as scratch:
         if arguments.only != "poison":
