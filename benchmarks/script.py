@@ -14,6 +14,7 @@ Target: all good clips, and one row that says what is wrong with the bad one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -30,7 +31,6 @@ from statistics import median
 from typing import Any
 
 import av
-import numpy as np
 
 from benchmarks.chaos import annotators
 from benchmarks.chaos.annotators import TrapRules
@@ -74,9 +74,11 @@ def run_script(videos: Path, out: Path, *words: str, limit_s: float = LIMIT_S) -
     try:
         _, errors = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return limit_s, "hung, was killed"
+    finally:  # a pool's worker in an endless loop outlives its script
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     lines = errors.strip().splitlines()
     return time.monotonic() - began, lines[-1].split(":")[0].split(".")[-1] if process.returncode else ""
 
@@ -149,11 +151,26 @@ def write_bad(path: Path, kind: str) -> None:
     elif kind == "playlist":  # reads whatever file it names, here a neighbour
         path.write_text("ffconcat version 1.0\nfile good0.mkv\nfile good1.mkv\n")
     elif kind == "bomb":
-        encode_frames(path, (np.full((8192, 8192, 3), 90, np.uint8) for _ in range(24)), Fraction(24), 30, "ultrafast")
+        write_bomb(path)
     else:
         encode_frames(path, moving(99, 16 + TRAPS.get(kind, 0)), Fraction(16))
         if kind == "truncated":
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def write_bomb(path: Path, side: int = 8192, frames: int = 8) -> None:
+    """A few kilobytes that decode to a gigabyte and a half of RGB."""
+    with av.open(str(path), "w") as target:
+        stream: Any = target.add_stream("libx264", rate=frames, options={"preset": "ultrafast", "crf": "40"})
+        stream.width = stream.height = side
+        stream.pix_fmt = "yuv420p"
+        frame = av.VideoFrame(side, side, "yuv420p")
+        for plane in frame.planes:
+            plane.update(bytes([90]) * plane.buffer_size)
+        for number in range(frames):
+            frame.pts = number
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
 
 
 KINDS = ("crashes", "exits", "hangs", "eats", "raises", "truncated", "text", "playlist", "bomb")
@@ -162,8 +179,8 @@ KINDS = ("crashes", "exits", "hangs", "eats", "raises", "truncated", "text", "pl
 def poison(room: Path) -> bool:
     """The table of what happens; whether ours reached the target."""
     trap = TrapRules(**{name: 16 + more for name, more in TRAPS.items()})
+    print(f"poison: {GOOD} good clips and one bad one; good clips that came out", flush=True)
     ours = poisoned_job(room / "all", trap)
-    print(f"poison: {GOOD} good clips and one bad one; good clips that came out")
     print(f"{'the bad one':12}{'script':34}{'script, except Exception':34}ours")
     for kind in KINDS:
         cells = []
@@ -194,7 +211,7 @@ def poisoned_job(room: Path, trap: TrapRules) -> dict[str, str]:
     workspace = Workspace(room / "out")
     said = {}
     for entry in workspace.problems():
-        uri = entry.item if entry.operation == "ingest" else workspace.load(entry.item).provenance.uri
+        uri = entry.item.split(":")[-1] if entry.operation == "ingest" else workspace.load(entry.item).provenance.uri
         said[Path(uri).stem] = f"{good}  {entry.status}: {entry.reason}, {entry.attempts} x"
     return {kind: said.get(kind, f"{good}  packed") for kind in KINDS if kind in said or f"{kind}.mp4" in uris}
 
@@ -209,6 +226,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.clips, arguments.frames, arguments.rounds = 2, 33, 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing that hangs is left behind
     reached = True
     with tempfile.TemporaryDirectory(prefix="script-") as scratch:
         if arguments.only != "poison":

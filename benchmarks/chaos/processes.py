@@ -35,8 +35,9 @@ class Driver:
 
     def __init__(self, job: Path, *words: str, tag: str = "") -> None:
         self.tag = tag or uuid.uuid4().hex
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        environment |= {TAG: self.tag, "PYTHONPATH": os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])}
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        # A Ray of its own, whatever cluster this machine may belong to: its raylet is going to be killed.
+        environment = os.environ | {TAG: self.tag, "PYTHONPATH": path, "RAY_ADDRESS": "local"}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- read when the process has ended
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.chaos.driver", str(job), *words],
