@@ -217,13 +217,14 @@ def write_catalog_of(dataset: Path | str, fragments: Sequence[pa.Table]) -> File
 
 def _row_groups(fragments: Sequence[pa.Table]) -> Iterator[pa.Table]:
     """The rows of all fragments in the order of their keys, by so many as a row group holds."""
-    keys = [np.array(fragment["key"].to_pylist(), str) for fragment in fragments]
+    # As bytes: four times smaller than numpy's text, and in the same order.
+    keys = [np.array(fragment["key"].cast(pa.binary()).to_pylist(), bytes) for fragment in fragments]
     for one in keys:
         if (one[1:] < one[:-1]).any():
             raise ValueError("a fragment of the catalog is not sorted by key")
-    ordered = np.sort(np.concatenate(keys)) if keys else np.zeros(0, str)
+    ordered = np.sort(np.concatenate(keys)) if keys else np.zeros(0, bytes)
     if (twice := np.flatnonzero(ordered[1:] == ordered[:-1])).size:
-        raise ValueError(f"clip {ordered[twice[0]]} is in the catalog twice")
+        raise ValueError(f"clip {ordered[twice[0]].decode()} is in the catalog twice")
     bounds = ordered[ROW_GROUP::ROW_GROUP]
     edges = [[0, *np.searchsorted(one, bounds).tolist(), len(one)] for one in keys]
     for number in range(len(bounds) + 1):
