@@ -3,7 +3,7 @@
 HDF5 follows external links and reads external files as if they were its own, loads filter plugins, and believes the
 shapes it is told. So only the names of the schema are looked up, every link on the way must be a hard one, every
 dataset plain, of its schema's shape and of moderate size, before a number is read. Call it in a `sandbox.Child` for
-files of others. Needs h5py.
+files of others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from worldloom.catalogs.cameras import invert_poses
 from worldloom.catalogs.clip import Hands
-from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats.egodex import egodex_trajectory
 from worldloom.catalogs.formats.trajectory import LARGEST, Trajectory
 
@@ -57,12 +57,9 @@ def read_egodex_hdf5(path: str | Path) -> tuple[Trajectory, Hands]:
 
     Raises:
         BadInput: `bad_poses` or `no_poses`, naming the dataset; `too_large`.
-        UsageError: h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise UsageError("reading EgoDex's HDF5 files needs h5py: pip install h5py") from None
+    import h5py
+
     path = Path(path)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
