@@ -62,7 +62,7 @@ def read_egodex_hdf5(path: str | Path) -> tuple[Trajectory, Hands]:
     try:
         import h5py
     except ImportError:
-        raise UsageError("reading EgoDex's HDF5 files needs h5py: pip install h5py") from None
+        raise UsageError("reading EgoDex's HDF5 files needs h5py: pip install 'worldloom[hdf5]'") from None
     path = Path(path)
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
