@@ -118,7 +118,7 @@ def read_manifest(dataset: Path | str, number: int) -> Manifest:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         raise BadInput("bad_manifest", f"not a manifest ({place}: {problem['msg']})", where=where) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise BadInput("bad_manifest", f"not a manifest ({error})", where=where) from None
     if manifest.number != number:
         raise BadInput("bad_manifest", f"holds manifest {manifest.number}", where=where)
