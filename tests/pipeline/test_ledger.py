@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.object_store import object_store
+from worldloom.catalogs.errors import WorldloomError
 from worldloom.catalogs.storage import FolderStore, open_store
 from worldloom.pipeline import ledger as ledger_module
 from worldloom.pipeline import segments as segments_module
@@ -228,3 +229,15 @@ def test_a_ledger_and_its_payloads_lie_in_an_object_store(monkeypatch: pytest.Mo
             ledger.append(entry("b"))
         assert Ledger(out).entries(wanted("b"))["b", "pose"].status == "ok"
         assert len(list(open_store(out).names("ledger"))) == 1
+
+
+def test_a_driver_that_lost_its_folder_writes_nothing_more(tmp_path: Path) -> None:
+    held = True
+    with Ledger(tmp_path, writable=True, held=lambda: held) as ledger:
+        ledger.append(Entry("a", "ingest", "r", "s", "ok"))
+        ledger.flush()
+        held = False
+        ledger.append(Entry("b", "ingest", "r", "s", "ok"))
+        with pytest.raises(WorldloomError, match="another run took this folder over"):
+            ledger.flush()
+    assert [entry.item for entry in Ledger(tmp_path).latest_entries()] == ["a"]

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from worldloom.catalogs.errors import WorldloomError
 from worldloom.catalogs.storage import Store
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.segments import Segments, write_table
@@ -128,12 +129,14 @@ class Ledger:
     Args:
         out: working folder, or `s3://bucket/prefix`.
         writable: whether this process holds the folder's lock; readers never change anything.
+        held: asked before every write whether it still does.
     """
 
-    def __init__(self, out: Path | str, *, writable: bool = False) -> None:
+    def __init__(self, out: Path | str, *, writable: bool = False, held: Callable[[], bool] = lambda: True) -> None:
         self._layout = Layout(out)
         self._segments = Segments(self._layout, SCHEMA)
         self._writable = writable
+        self._held = held
         self._pending: list[Entry] = []
         self._pending_bytes = 0
         self._guard = threading.RLock()
@@ -188,6 +191,12 @@ class Ledger:
     def _flush(self) -> None:
         if not self._pending:
             return
+        if not self._held():
+            self._pending = []
+            raise WorldloomError(
+                f"{self._layout.out}: another run took this folder over while this one stood still for minutes; "
+                "it goes on there, and this one ends"
+            )
         groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
         for entry in self._pending:
             if entry.payload:

@@ -85,7 +85,7 @@ def run_job(
     job = job.model_copy(update={"execution": execution, "pack": packing, "out": absolute(job.out)})
     if dry_run:
         return _Run(job, Ledger(job.out), progress, limit=limit, only=only, retry=retry, dry=True).go()
-    with Lock(job.out) as lock, Ledger(job.out, writable=True) as ledger:
+    with Lock(job.out) as lock, Ledger(job.out, writable=True, held=lambda: not lock.lost) as ledger:
         run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False, engine=engine, items=items)
         if lock.note:
             run.notes.append(lock.note)
