@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-
-BUCKET = "bucket"
 
 
 @contextmanager
@@ -17,6 +16,8 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[str]:
     import logging
 
     from moto.server import ThreadedMotoServer
+
+    bucket = f"bucket-{uuid.uuid4().hex[:8]}"  # all servers of a process share what is in them
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -31,7 +32,7 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[str]:
             "AWS_REGION": "us-east-1",
         }.items():
             patch.setenv(name, value)
-        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT"), timeout=10).close()
-        yield f"s3://{BUCKET}"
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{bucket}", method="PUT"), timeout=10).close()
+        yield f"s3://{bucket}"
     finally:
         server.stop()

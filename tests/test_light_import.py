@@ -89,7 +89,7 @@ def name_of_the_loader():
     return ShardDataset.__name__ + " " + Clip.__name__
 
 if __name__ == "__main__":
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
     print(ray.get(name_of_the_loader.remote()))
     ray.shutdown()
 """

@@ -14,6 +14,7 @@ from worldloom.catalogs.containers import open_video
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.redact import redacted, without_secrets
 from worldloom.catalogs.sandbox import Child, Limits
+from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import wanted_rows
 from worldloom.pipeline.passes.ingest_video import ingest_video
 from worldloom.pipeline.quarantine import write_case
@@ -135,7 +136,7 @@ def test_secrets_reach_no_file_of_a_job(tmp_path: Path) -> None:
     for number, ending in enumerate(endings):
         assert "example.org/a.mp4" in ending.error + ending.trace and "hush" not in ending.error + ending.trace
         entry = Entry(str(number), "pose", "r", "s", "failed", ending.reason, ending.error)
-        assert "hush" not in write_case(tmp_path, entry, ending.evidence()).read_text()
+        assert "hush" not in (tmp_path / write_case(Layout(tmp_path), entry, ending.evidence())).read_text()
 
 
 def raise_with_secret(payload: dict) -> None:

@@ -332,7 +332,7 @@ def test_a_folder_with_modules_of_our_names_does_no_harm(tmp_path: Path) -> None
 def test_inside_a_ray_actor(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     here = str(Path(__file__).parent)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
 
         @ray.remote

@@ -140,7 +140,11 @@ def check_record(values: Mapping[str, Any]) -> Record:
     except ValidationError as error:
         problem = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
-    if not 0 < Fraction(record.fps) <= 100_000:
+    try:
+        possible = 0 < Fraction(record.fps) <= 100_000
+    except (ValueError, ZeroDivisionError):
+        possible = False
+    if not possible:
         raise ValueError(f"fps: {record.fps} frames per second")
     return record
 

@@ -30,9 +30,9 @@ from worldloom.catalogs.storage import open_store
 from worldloom.pipeline.cluster import HELP, NodeReport, check_reports, open_port_note, report_node
 from worldloom.pipeline.preflight import Demand, Node, check_capacity, room_for
 from worldloom.pipeline.settings import Execution
-from worldloom.pipeline.stretches import Stretches
+from worldloom.pipeline.stretches import ROUNDS_ALONE, Stretches
 
-RETRIES = 2
+RETRIES = 1
 """Of a task whose actor died; Ray's own default is without end. Actors are started again as often as it takes."""
 
 ANSWER_S = 60.0
@@ -127,8 +127,8 @@ class Engine:
     ) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Work on all rows; they begin in the order given, results come in the order in which they are done.
 
-        A row whose worker dies is tried again, at most `RETRIES` times alone, and then told as the supervisor's `lost`
-        has it. What the driver holds does not grow with the number of rows.
+        A row whose worker dies is tried again, in the end alone, `ROUNDS_ALONE` times `RETRIES` more, and then told as
+        the supervisor's `lost` has it. What the driver holds does not grow with the number of rows.
 
         Args:
             stage: what to do with each.
@@ -158,8 +158,8 @@ class Engine:
                     yield result, payload
             stretches.took(done, time.monotonic() - began)
             for row in stretches.lost():
-                error = f"{stage.name}: the worker died under this row {1 + RETRIES} times"
-                yield lost(row, error, 1 + RETRIES)
+                times = ROUNDS_ALONE * (1 + RETRIES)
+                yield lost(row, f"{stage.name}: the worker died under this row {times} times", times)
         self._pace[stage.name] = stretches.seconds_per_row
 
     def start(self) -> None:

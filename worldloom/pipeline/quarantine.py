@@ -73,7 +73,7 @@ class Case(BaseModel):
 def case_name(operation: str, item: str) -> str:
     """Where in the working folder the file of a failed row lies; plain characters, a name of its own for each item."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", item)
-    if name != item or len(name) > _LONGEST_NAME or name.startswith("."):
+    if not name or name != item or len(name) > _LONGEST_NAME or name.startswith("."):
         name = f"{name[-_LONGEST_NAME:].lstrip('.')}-{hashlib.sha256(item.encode()).hexdigest()[:8]}"
     folder = re.sub(r"[^A-Za-z0-9_.-]+", "_", operation).lstrip(".")
     return f"{FOLDER}/{folder}/{name}.json"

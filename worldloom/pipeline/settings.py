@@ -209,7 +209,7 @@ class Job(Strict):
     @field_validator("out", mode="before")
     @classmethod
     def _a_path_or_an_address(cls, value: Any) -> Any:
-        return value if isinstance(value, str) and is_remote(value) else Path(value)
+        return Path(value) if isinstance(value, str) and not is_remote(value) else value
 
     @field_validator("annotate", mode="before")
     @classmethod

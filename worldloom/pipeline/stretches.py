@@ -33,12 +33,16 @@ TAIL_BLOCKS_PER_WORKER = 2
 """The last rows of a stretch go out in so many blocks of one row per worker, so that all end at about the same time."""
 
 
+ROUNDS_ALONE = 2
+"""How often a row goes out in a task of its own before it is given up (default ours): the node under it may die too."""
+
+
 @dataclass(frozen=True)
 class Sent:
-    """A row on its way: its JSON text, and whether it is the only one of its block."""
+    """A row on its way: its JSON text, and how often it was the only one of its task, this time included."""
 
     text: str
-    alone: bool
+    alone: int
 
 
 class Stretches:
@@ -55,7 +59,7 @@ class Stretches:
         self._workers = workers
         self.seconds_per_row = seconds_per_row
         self._out: dict[int, Sent] = {}
-        self._again: list[tuple[int, str]] = []
+        self._again: list[tuple[int, Sent]] = []
         self._count = 0
 
     def next_blocks(self) -> list[list[tuple[int, str]]]:
@@ -65,12 +69,13 @@ class Stretches:
         for row in islice(self._rows, self._stretch_rows()):
             fresh.append((self._count, json.dumps(row)))
             self._count += 1
-        alone = [*again, *fresh[: 0 if self.seconds_per_row else len(fresh) // 4]]
-        shared = fresh[len(alone) - len(again) :]
-        blocks = [[row] for row in alone] + split_blocks(shared, self._block_rows(), self._workers)
+        single = 0 if self.seconds_per_row else len(fresh) // 4
+        blocks = [[(number, sent.text)] for number, sent in again] + [[row] for row in fresh[:single]]
+        blocks += split_blocks(fresh[single:], self._block_rows(), self._workers)
+        before = {number: sent.alone for number, sent in again}
         for block in blocks:
             for number, text in block:
-                self._out[number] = Sent(text, alone=len(block) == 1)
+                self._out[number] = Sent(text, before.get(number, 0) + (len(block) == 1))
         return blocks
 
     def came_back(self, number: int) -> bool:
@@ -78,13 +83,13 @@ class Stretches:
         return self._out.pop(number, None) is not None
 
     def lost(self) -> Iterator[dict[str, Any]]:
-        """After a stretch: rows that were lost alone and are given up; the other lost ones go out once more."""
+        """After a stretch: rows that were lost alone too often and are given up; other lost ones go out once more."""
         missing, self._out = self._out, {}
         for number, sent in missing.items():
-            if sent.alone:
+            if sent.alone >= ROUNDS_ALONE:
                 yield json.loads(sent.text)
             else:
-                self._again.append((number, sent.text))
+                self._again.append((number, sent))
 
     def took(self, rows: int, seconds: float) -> None:
         """Note the pace: so many rows took all workers so many wall-clock seconds."""

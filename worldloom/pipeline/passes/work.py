@@ -74,7 +74,7 @@ class Work:
         if entry.status == "failed":
             self.failures += 1
             write_case(self.layout, entry, evidence or {})
-        elif self.retry:
+        elif self.retry or entry.operation == "pack":  # shards are tried again without being asked for
             remove_case(self.layout, entry.operation, entry.item)
 
     def count(self, name: str, rows: int = 1) -> None:
