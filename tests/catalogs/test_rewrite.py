@@ -12,6 +12,12 @@ from worldloom.catalogs.storage import open_store
 ROWS = [catalog_row(example_clip(number), split="train") for number in range(6)]
 
 
+def test_a_catalog_read_and_put_again_is_the_same_file(tmp_path: Path) -> None:
+    entry = write_catalog(tmp_path / "one", ROWS)
+    table = read_catalog(tmp_path / "one" / entry.path)
+    assert put_catalog(open_store(tmp_path / "other"), [table[2:], table[:2]]) == entry
+
+
 def test_a_catalog_is_sorted_whatever_the_order_of_its_parts(tmp_path: Path) -> None:
     some, others = catalog_table(ROWS[:4]), catalog_table(ROWS[4:])
     disordered = some.take(pa.array([2, 0, 3, 1]))
