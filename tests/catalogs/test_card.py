@@ -5,13 +5,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.catalogs.example_clip import example_clip, example_dataset
 from worldloom.catalogs.card import readme, write_card
-from worldloom.catalogs.catalog import catalog_row
+from worldloom.catalogs.card_figures import CardFigures, card_figures
+from worldloom.catalogs.catalog import catalog_row, write_catalog
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.manifest import latest
 from worldloom.catalogs.verify import verify
@@ -40,6 +43,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = example_dataset(tmp_path_factory.mktemp("card"))
     write_card(dataset, SCORES)
     return dataset
+
+
+def figures_of(rows: Sequence[Mapping[str, Any]], folder: Path) -> CardFigures:
+    return card_figures(folder / write_catalog(folder, rows).path)
 
 
 def test_the_card_counts_what_is_there(dataset: Path) -> None:
@@ -102,16 +109,16 @@ def test_croissant_is_valid(dataset: Path) -> None:
     assert not mlcroissant.Dataset(str(dataset / "croissant.json")).metadata.issues.errors
 
 
-def test_text_of_others_carries_no_markup(dataset: Path) -> None:
+def test_text_of_others_carries_no_markup(dataset: Path, tmp_path: Path) -> None:
     clip = example_clip()
     clip.provenance = type(clip.provenance)("folder", "x", "ab", "a|b\n<script>alert(1)</script>`x`")
-    text = readme(latest(dataset), [catalog_row(clip, split="train")])
+    text = readme(latest(dataset), figures_of([catalog_row(clip, split="train")], tmp_path))
     assert "<script>" not in text
     assert "a\\|b &lt;script>" in text
 
 
-def test_an_empty_catalog_has_a_card(dataset: Path) -> None:
-    assert "0 clips" in readme(latest(dataset), [])
+def test_an_empty_catalog_has_a_card(dataset: Path, tmp_path: Path) -> None:
+    assert "0 clips" in readme(latest(dataset), figures_of([], tmp_path))
 
 
 def test_a_damaged_scorecard_is_named(dataset: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldloom.catalogs.actions import MOVES, VIEWS
-from worldloom.catalogs.catalog import OPERATIONS, read_catalog
+from worldloom.catalogs.card_figures import CardFigures, LabelFigures, card_figures
 from worldloom.catalogs.croissant import croissant
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.manifest import Manifest, copy_latest, latest, local_file
@@ -66,34 +65,32 @@ def write_card(dataset: Path | str, scorecard: Path | Mapping[str, Any] | None =
     """
     store = open_store(dataset)
     manifest = latest(dataset)
-    table = read_catalog(local_file(store, manifest.catalog))
-    rows = table.drop_columns(["members"]).to_pylist()
+    figures = card_figures(local_file(store, manifest.catalog))
     scores = _scores(store, scorecard)
-    summary = _summary(manifest, rows)
-    licences = sorted({row["source"]["licence"] or "unknown" for row in rows})
-    store.write("README.md", readme(manifest, rows, scores).encode())
-    store.write("croissant.json", croissant(manifest, table, summary, licences).encode())
+    licences = sorted({licence or "unknown" for licence in figures.licences})
+    store.write("README.md", readme(manifest, figures, scores).encode())
+    store.write("croissant.json", croissant(manifest, figures.schema, _summary(manifest, figures), licences).encode())
     copy_latest(dataset)
     return f"{store.place}/README.md"
 
 
-def readme(manifest: Manifest, rows: Sequence[Mapping[str, Any]], scores: Sequence[Mapping[str, Any]] = ()) -> str:
+def readme(manifest: Manifest, figures: CardFigures, scores: Sequence[Mapping[str, Any]] = ()) -> str:
     """The card as Markdown.
 
     Args:
         manifest: of the dataset.
-        rows: of its catalog.
+        figures: of its catalog.
         scores: rows of a scorecard; a table of label truth is added where there are any.
     """
     title = manifest.name or "A worldloom dataset"
     parts = [
-        _front_matter(title, rows),
-        f"# {_cell(title)}\n\n{_summary(manifest, rows)} Manifest {manifest.number:06d}.",
-        "## What is in it\n\n" + _splits(manifest, rows),
-        "## Labels\n\n" + _labels(rows),
-        _actions(rows),
+        _front_matter(title, figures),
+        f"# {_cell(title)}\n\n{_summary(manifest, figures)} Manifest {manifest.number:06d}.",
+        "## What is in it\n\n" + _splits(manifest, figures),
+        "## Labels\n\n" + _labels(figures),
+        _actions(figures),
         "## Label truth\n\n" + _truth(scores) if scores else "",
-        "## Sources and licences\n\n" + _sources(rows),
+        "## Sources and licences\n\n" + _sources(figures),
         "## Reading it\n\nEvery shard is a tar that plain WebDataset reads:\n\n"
         f"```python\n{_WITH_WEBDATASET}```\n\nor, with random access and SQL over the catalog:\n\n"
         f"```python\n{_WITH_WORLDLOOM}```",
@@ -104,37 +101,34 @@ def readme(manifest: Manifest, rows: Sequence[Mapping[str, Any]], scores: Sequen
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
-    seconds = sum(row["seconds"] for row in rows)
+def _summary(manifest: Manifest, figures: CardFigures) -> str:
     size = sum(shard.bytes for shard in manifest.shards) / 1e6
     return (
-        f"{len(rows)} clips, {sum(row['frames'] for row in rows)} frames, {_duration(seconds)} of video with camera "
+        f"{figures.clips} clips, {figures.frames} frames, {_duration(figures.seconds)} of video with camera "
         f"paths, actions, events and their provenance, in {len(manifest.shards)} shards ({size:.1f} MB)."
     )
 
 
-def _front_matter(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    licences = sorted({row["source"]["licence"] for row in rows} - {""})
+def _front_matter(title: str, figures: CardFigures) -> str:
+    licences = sorted(figures.licences - {""})
     name = licences[0].lower() if len(licences) == 1 and _LICENCE_ID.match(licences[0]) else "other"
     lines = ["---", f"pretty_name: {json.dumps(title)}", f"license: {json.dumps(name)}"]
     return "\n".join([*lines, "tags: [video, world-model, webdataset, worldloom]", "---"])
 
 
-def _splits(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
+def _splits(manifest: Manifest, figures: CardFigures) -> str:
     lines = []
-    for split in sorted({row["split"] for row in rows}):
-        own = [row for row in rows if row["split"] == split]
+    for split, own in sorted(figures.splits.items()):
         shards = [shard for shard in manifest.shards if shard.split == split]
-        sizes = Counter(f"{row['width']}x{row['height']}" for row in own)
-        rates = sorted({round(row["fps"], 3) for row in own})
-        lengths = np.array([row["seconds"] for row in own])
+        rates = sorted({round(rate, 3) for rate in own.rates})
+        lengths = own.seconds
         lines.append(
             (
                 split,
-                len(own),
+                len(lengths),
                 _duration(float(lengths.sum())),
                 f"{lengths.min():.1f} / {np.median(lengths):.1f} / {lengths.max():.1f}",
-                ", ".join(f"{size} ({count})" for size, count in sizes.most_common(4)),
+                ", ".join(f"{width}x{height} ({count})" for (width, height), count in own.sizes.most_common(4)),
                 ", ".join(f"{rate:g}" for rate in rates[:6]) + (" ..." if len(rates) > 6 else ""),
                 len(shards),
                 f"{sum(shard.bytes for shard in shards) / 1e6:.1f}",
@@ -144,68 +138,44 @@ def _splits(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(heads, lines)
 
 
-def _labels(rows: Sequence[Mapping[str, Any]]) -> str:
-    known = [*OPERATIONS, *sorted({name for row in rows for name, value in row.items() if _is_operation(name, value)})]
-    lines = []
-    for name in dict.fromkeys(known):
-        notes = [row[name] for row in rows if row.get(name) and row[name].get("status")]
-        if not notes:
-            continue
-        status = Counter(note["status"] for note in notes)
-        methods = Counter(f"{note['method']} {note['version']}" for note in notes)
-        reasons = Counter(note["reason"] for note in notes if note["status"] != "ok" and note["reason"])
-        lines.append(
-            (
-                name,
-                status["ok"],
-                status["absent"],
-                status["failed"],
-                ", ".join(method for method, _ in methods.most_common(3)),
-                ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3)),
-                _highlight(name, rows),
-            )
+def _labels(figures: CardFigures) -> str:
+    lines = [
+        (
+            name,
+            label.status["ok"],
+            label.status["absent"],
+            label.status["failed"],
+            ", ".join(method for method, _ in label.methods.most_common(3)),
+            ", ".join(f"{reason} ({count})" for reason, count in label.reasons.most_common(3)),
+            _highlight(name, label),
         )
+        for name, label in figures.labels.items()
+    ]
     return _table(["label", "ok", "absent", "failed", "method", "why not", "figures"], lines)
 
 
-def _is_operation(name: str, value: Any) -> bool:
-    return name != "source" and isinstance(value, Mapping) and "status" in value
-
-
-def _highlight(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def _highlight(name: str, label: LabelFigures) -> str:
     """What one wants to know first of an operation."""
-
-    def total(field: str) -> int:
-        return sum(row[name][field] or 0 for row in rows if row.get(name))
-
-    def mean(field: str) -> float:
-        values = [row[name][field] for row in rows if row.get(name) and row[name][field] is not None]
-        return float(np.mean(values)) if values else 0.0
-
     if name == "pose":
-        scales = Counter(row[name]["scale"] for row in rows if row.get(name) and row[name]["scale"])
-        return ", ".join(f"{scale} {count}" for scale, count in scales.most_common())
+        return ", ".join(f"{scale} {count}" for scale, count in label.scales.most_common())
     if name == "events":
-        return f"{total('count')} events, {total('pairs')} exit-entry pairs"
+        return f"{label.totals['count']} events, {label.totals['pairs']} exit-entry pairs"
     if name == "revisits":
-        return f"{total('pairs')} pairs, mean density {mean('density'):.2f}"
+        return f"{label.totals['pairs']} pairs, mean density {label.means['density']:.2f}"
     if name == "actions":
-        return f"{100 * mean('uncertain_share'):.0f} % of moves uncertain"
+        return f"{100 * label.means['uncertain_share']:.0f} % of moves uncertain"
     if name in ("subjects", "captions"):
-        return f"{total('count')}"
-    return f"{total('frames')} frames" if name == "depth" else ""
+        return f"{label.totals['count']}"
+    return f"{label.totals['frames']} frames" if name == "depth" else ""
 
 
-def _actions(rows: Sequence[Mapping[str, Any]]) -> str:
+def _actions(figures: CardFigures) -> str:
     """How often each of the ten classes occurs."""
-    shares = []
-    for group in ("move", "view"):
-        counts = [row["actions"][group] for row in rows if row.get("actions") and row["actions"][group]]
-        if not counts:
-            return ""
-        shares.append(100 * np.sum(counts, axis=0) / max(1, np.sum(counts)))
+    if figures.moves is None or figures.views is None:
+        return ""
+    moves, views = (100 * counts / max(1, counts.sum()) for counts in (figures.moves, figures.views))
     lines = [
-        (number, move, f"{shares[0][number]:.1f}", view, f"{shares[1][number]:.1f}")
+        (number, move, f"{moves[number]:.1f}", view, f"{views[number]:.1f}")
         for number, (move, view) in enumerate(zip(MOVES, VIEWS, strict=True))
     ]
     return _table(["class", "move", "% of frames", "view", "% of frames"], lines)
@@ -224,15 +194,11 @@ def _truth(scores: Sequence[Mapping[str, Any]]) -> str:
     return text + "".join(f"\n\nReproduce: `{command}`" for command in commands)
 
 
-def _sources(rows: Sequence[Mapping[str, Any]]) -> str:
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["source"]["kind"], row["source"]["licence"] or "unknown"), []).append(row)
-    lines = []
-    for (kind, licence), own in sorted(groups.items()):
-        files = len({row["source"]["sha256"] for row in own})
-        derived = sum(bool(row["parents"]) for row in own)
-        lines.append((kind, licence, len(own), derived, files, _duration(sum(row["seconds"] for row in own))))
+def _sources(figures: CardFigures) -> str:
+    lines = [
+        (kind, licence, one.clips, one.derived, one.files, _duration(one.seconds))
+        for (kind, licence), one in sorted(figures.sources.items())
+    ]
     return _table(["source", "licence", "clips", "of these derived", "files", "video"], lines)
 
 

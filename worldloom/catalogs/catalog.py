@@ -248,7 +248,7 @@ def _united_schema(tables: Sequence[pa.Table]) -> pa.Schema:
                 assert isinstance(fields, dict)
                 fields.update({child.name: child.type for child in column.type})
             else:
-                found[column.name] = column.type
+                found[column.name] = _known(column.type, _PLAIN.get(column.name))
     first = (*_PLAIN, *OPERATIONS)
     columns = []
     for name in (*(name for name in first if name in found), *sorted(found.keys() - set(first))):
@@ -260,7 +260,12 @@ def _united_schema(tables: Sequence[pa.Table]) -> pa.Schema:
 def _in_order(column: str, fields: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
     known = _SOURCE if column == "source" else {**_WHO, **_MEASURES.get(column, {})}
     names = (*(name for name in known if name in fields), *sorted(fields.keys() - known.keys()))
-    return {name: fields[name] for name in names}
+    return {name: _known(fields[name], known.get(name)) for name in names}
+
+
+def _known(kind: pa.DataType, ours: pa.DataType | None) -> pa.DataType:
+    """Ours where both are equal: lists that were read call their items otherwise, and the file's bytes would tell."""
+    return ours if kind == ours else kind
 
 
 def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:

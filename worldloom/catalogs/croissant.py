@@ -34,12 +34,12 @@ _TYPES = {pa.string(): "sc:Text", pa.float64(): "sc:Float", pa.int32(): "sc:Inte
 _PARQUET = "application/x-parquet"
 
 
-def croissant(manifest: Manifest, table: pa.Table, description: str, licences: list[str]) -> str:
+def croissant(manifest: Manifest, schema: pa.Schema, description: str, licences: list[str]) -> str:
     """The text of `croissant.json`: every file with its digest, and the flat columns of the catalog as records.
 
     Args:
         manifest: of the dataset.
-        table: its catalog.
+        schema: of its catalog.
         description: one sentence.
         licences: of the sources.
     """
@@ -52,7 +52,7 @@ def croissant(manifest: Manifest, table: pa.Table, description: str, licences: l
             "dataType": _TYPES[column.type],
             "source": {"fileObject": {"@id": catalog_id}, "extract": {"column": column.name}},
         }
-        for column in table.schema
+        for column in schema
         if column.type in _TYPES
     ]
     document = {

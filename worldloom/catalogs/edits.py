@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from worldloom.catalogs.card import write_card
 from worldloom.catalogs.catalog import read_catalog
@@ -75,7 +76,7 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
     old = removed_list(before)
     new = targets_of(table, named, old)
     keys = taken_down(table, [*old, *new])
-    held = tuple(sorted({path for key, path in _places(table) if key in set(keys)}))
+    held = tuple(sorted(_shards_with(table, keys)))
     manifest, committed = before, False
     if not dry and (new or keys):
         with scratch_folder(store) as scratch:
@@ -87,7 +88,7 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
                     "operation": "remove",
                     "samples": len(rest),
                     "shards": shards,
-                    "catalog": put_catalog(store, [rest], scratch),
+                    "catalog": put_catalog(store, [rest]),
                     "notes": {**before.notes, "removed": [*old, *new]},
                 }
             )
@@ -114,15 +115,14 @@ def without(
         target: where new shards go.
         scratch: folder for drafts.
     """
-    gone = set(keys)
-    touched = {path for key, path in _places(table) if key in gone}
-    rest = table.filter(pa.array([key not in gone for key in table.column("key").to_pylist()], pa.bool_()))
+    touched = _shards_with(table, keys)
+    rest = table.filter(pc.invert(_among(table, keys))) if touched else table
     shards, renamed, moved = [], {}, {}
     for shard in manifest.shards:
         if shard.path not in touched:
             shards.append(shard)
             continue
-        inside = pa.array([path == shard.path for path in rest.column("shard").to_pylist()], pa.bool_())
+        inside = pc.equal(rest["shard"], shard.path)
         kept = rest.select(["key", "offset", "length", "members"]).filter(inside).to_pylist()
         if kept:
             entry, shifts = rewrite_shard(source, shard, kept, target, scratch)
@@ -176,8 +176,13 @@ def rollback(dataset: Path | str, number: int | None = None) -> Manifest:
     return made
 
 
-def _places(table: pa.Table) -> list[tuple[str, str]]:
-    return list(zip(table.column("key").to_pylist(), table.column("shard").to_pylist(), strict=True))
+def _among(table: pa.Table, keys: Collection[str]) -> pa.ChunkedArray:
+    return pc.is_in(table["key"], value_set=pa.array(sorted(keys), pa.string()))
+
+
+def _shards_with(table: pa.Table, keys: Collection[str]) -> set[str]:
+    """Paths of the shards that hold any of these clips."""
+    return set(table["shard"].filter(_among(table, keys)).unique().to_pylist())
 
 
 def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[str], *, dry: bool) -> tuple[str, ...]:
@@ -189,9 +194,9 @@ def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[s
         if not store.exists(older.catalog.path):  # purged before
             continue
         table = read_catalog(local_file(store, older.catalog))
-        if gone := set(taken_down(table, removed)):
+        if gone := taken_down(table, removed):
             catalogs.add(older.catalog.path)
-            shards |= {path for key, path in _places(table) if key in gone}
+            shards |= _shards_with(table, gone)
     doomed = [name for name in (*sorted(shards), *sorted(catalogs)) if name not in in_use and store.exists(name)]
     for name in () if dry else doomed:
         store.delete(name)

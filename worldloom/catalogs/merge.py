@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from worldloom.catalogs.card import write_card
 from worldloom.catalogs.catalog import read_catalog
@@ -93,7 +95,7 @@ def merge(datasets: Sequence[Path | str], out: Path | str, *, prefer: Path | str
     with scratch_folder(target) as scratch:
         if there is None:
             shards, tables = _united(parts, target, scratch)
-            update = {"shards": shards, "catalog": put_catalog(target, tables, scratch)}
+            update = {"shards": shards, "catalog": put_catalog(target, tables)}
             there = commit(out, manifest.model_copy(update=update))
     write_card(out)
     return Merged(there, twice, left_out, _astride(read_catalog(local_file(target, there.catalog))))
@@ -137,7 +139,15 @@ def _leave_out_second_ones(parts: Sequence[_Part], prefer: Path | str | None) ->
 
 def _refuse_differences(one: _Part, other: _Part, keys: Sequence[str]) -> None:
     mine, theirs = _bytes_of(one.table, keys), _bytes_of(other.table, keys)
-    different = sorted(key for key in keys if mine[key] != theirs[key])
+    columns = mine.column_names
+    different = sorted(
+        set().union(
+            *(
+                these.join(those, columns, join_type="left anti", use_threads=False)["key"].to_pylist()
+                for these, those in ((mine, theirs), (theirs, mine))
+            )
+        )
+    )
     if different:
         some = ", ".join(different[:_MOST_NAMED])
         raise UsageError(
@@ -146,14 +156,12 @@ def _refuse_differences(one: _Part, other: _Part, keys: Sequence[str]) -> None:
         )
 
 
-def _bytes_of(table: pa.Table, keys: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
-    """Name, length and CRC-32 of every member, by key."""
-    wanted = set(keys)
-    chosen = table.filter(pa.array([key in wanted for key in table.column("key").to_pylist()], pa.bool_()))
-    return {
-        row["key"]: sorted((one["name"], one["length"], one["crc32"]) for one in row["members"])
-        for row in chosen.select(["key", "members"]).to_pylist()
-    }
+def _bytes_of(table: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """A row for every member of these clips: key, name, length and CRC-32."""
+    chosen = table.select(["key", "members"]).filter(pc.is_in(table["key"], value_set=pa.array(keys, pa.string())))
+    members = pc.list_flatten(chosen["members"])
+    figures = {name: pc.struct_field(members, name) for name in ("name", "length", "crc32")}
+    return pa.table({"key": chosen["key"].take(pc.list_parent_indices(chosen["members"])), **figures})
 
 
 def _united(parts: Sequence[_Part], target: Store, scratch: Path) -> tuple[tuple[ShardEntry, ...], list[pa.Table]]:
@@ -183,8 +191,7 @@ def _origin(part: _Part) -> dict[str, Any]:
 
 
 def _astride(table: pa.Table) -> int:
-    splits: dict[str, set[str]] = {}
-    for source, split in zip(table.column("source").to_pylist(), table.column("split").to_pylist(), strict=True):
-        if source and source["sha256"]:
-            splits.setdefault(source["sha256"], set()).add(split)
-    return sum(len(found) > 1 for found in splits.values())
+    origins = pa.table({"sha256": pc.struct_field(table["source"], "sha256"), "split": table["split"]})
+    known = origins.filter(pc.greater(pc.utf8_length(origins["sha256"]), 0))
+    splits = known.group_by("sha256", use_threads=False).aggregate([("split", "count_distinct")])
+    return int(np.count_nonzero(splits["split_count_distinct"].to_numpy() > 1))

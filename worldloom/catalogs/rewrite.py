@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from worldloom.catalogs.catalog import write_catalog
+from worldloom.catalogs.catalog import write_catalog_of
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.manifest import FileEntry, ShardEntry
 from worldloom.catalogs.shards import BLOCK, END_MARK, scan_shard
@@ -109,11 +109,9 @@ def bring(source: Store, entry: FileEntry, target: Store, path: str, scratch: Pa
     target.take(draft, path)
 
 
-def put_catalog(store: Store, tables: Sequence[pa.Table], scratch: Path) -> FileEntry:
-    """Write the catalog of rows that come in several tables; what one of them does not have is null."""
-    entry = write_catalog(scratch, (row for table in tables for row in table.to_pylist()))
-    store.take(scratch / entry.path, entry.path)
-    return entry
+def put_catalog(store: Store, tables: Sequence[pa.Table]) -> FileEntry:
+    """Write the catalog of rows that come in several tables, in whatever order; what one does not have is null."""
+    return write_catalog_of(store.place, [_by_key(table) for table in tables])
 
 
 def replaced(table: pa.Table, shards: Mapping[str, str], moved: Mapping[str, int]) -> pa.Table:
@@ -124,6 +122,8 @@ def replaced(table: pa.Table, shards: Mapping[str, str], moved: Mapping[str, int
         shards: new paths by old ones; the others stay.
         moved: bytes by which samples moved, by key; the others stay.
     """
+    if not shards and not moved:
+        return table
     names = [shards.get(path, path) for path in table.column("shard").to_pylist()]
     shift = np.array([moved.get(key, 0) for key in table.column("key").to_pylist()], np.int64)
     offset = pa.array(table.column("offset").to_numpy() + shift, pa.int64())
@@ -142,6 +142,14 @@ def replaced(table: pa.Table, shards: Mapping[str, str], moved: Mapping[str, int
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), table.schema.field(name), values)
     return table
+
+
+def _by_key(table: pa.Table) -> pa.Table:
+    """The rows in order of their keys, as a catalog of ours has them already."""
+    keys = table["key"].cast(pa.binary())
+    if len(keys) < 2 or pc.all(pc.less_equal(keys.slice(0, len(keys) - 1), keys.slice(1))).as_py():
+        return table
+    return table.take(pc.sort_indices(keys))
 
 
 def _linked(source: FolderStore, entry: FileEntry, target: FolderStore, path: str) -> bool:

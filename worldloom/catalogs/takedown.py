@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _MOST_COMPARED = 2000
 
@@ -26,14 +25,16 @@ def taken_down(table: pa.Table, removed: Sequence[Mapping[str, str]]) -> list[st
     digests = {one["sha256"] for one in removed if "sha256" in one}
     if not keys and not digests:
         return []
-    own = table.column("key").to_pylist()
-    sources = table.column("source").to_pylist() if digests else []
-    found = {key for key in own if key in keys}
-    found |= {key for key, source in zip(own, sources, strict=False) if source and source["sha256"] in digests}
+    reached = _among(table["key"], keys)
+    if digests:
+        reached = pc.or_(reached, _among(pc.struct_field(table["source"], "sha256"), digests))
+    found = set(table["key"].filter(reached).to_pylist())
     # A parent need not be in the catalog itself: a window may have been packed without its clip.
     gone = found | keys
+    children = table.select(["key", "parents"]).filter(pc.greater(pc.list_value_length(table["parents"]), 0))
     derived = [
-        (key, set(parents)) for key, parents in zip(own, table.column("parents").to_pylist(), strict=True) if parents
+        (key, set(parents))
+        for key, parents in zip(children["key"].to_pylist(), children["parents"].to_pylist(), strict=True)
     ]
     while new := {key for key, parents in derived if key not in gone and parents & gone}:
         gone |= new
@@ -52,13 +53,23 @@ def targets_of(table: pa.Table, named: Sequence[str], removed: Sequence[Mapping[
     Raises:
         UsageError: neither the catalog nor the list knows it; the nearest that is known is named.
     """
-    keys = set(table.column("key").to_pylist())
+    every = {"key": table["key"], **{name: pc.struct_field(table["source"], name) for name in ("uri", "sha256")}}
+    meant = {
+        "key": named,
+        "uri": [without_secrets(name) for name in named],
+        "sha256": [name.removeprefix("sha256:").lower() for name in named],
+    }
+    some = pc.or_(
+        pc.or_(*(_among(every[name], meant[name]) for name in ("key", "uri"))), _among(every["sha256"], meant["sha256"])
+    )
+    keys: set[str] = set()
     sources: dict[str, set[str]] = {}
     own: dict[str, list[str]] = {}
-    for key, source in zip(table.column("key").to_pylist(), table.column("source").to_pylist(), strict=True):
-        if source:
-            sources.setdefault(source["uri"], set()).add(source["sha256"] or "")
-            own.setdefault(source["uri"], []).append(key)
+    for row in pa.table(every).filter(some).to_pylist():
+        keys.add(row["key"])
+        if row["uri"] is not None:
+            sources.setdefault(row["uri"], set()).add(row["sha256"] or "")
+            own.setdefault(row["uri"], []).append(row["key"])
     digests = {digest: uri for uri, found in sources.items() for digest in found if digest}
     found: list[dict[str, str]] = []
     for name in named:
@@ -74,9 +85,19 @@ def targets_of(table: pa.Table, named: Sequence[str], removed: Sequence[Mapping[
         elif uri in sources:
             found += [{"key": key} for key in sorted(own[uri])]
         else:
-            known = [f"sha256:{digest}" for digest in digests] if name.startswith("sha256:") else [*keys, *sources]
+            by_digest = name.startswith("sha256:")
+            columns = (
+                [pc.binary_join_element_wise("sha256:", every["sha256"], "")]
+                if by_digest
+                else [every["key"], every["uri"]]
+            )
+            known = [one for column in columns for one in column.unique().drop_null().to_pylist()]
             raise UsageError(f"{name}: no clip, source or digest of this dataset{_hint(name, known)}")
     return found
+
+
+def _among(values: pa.ChunkedArray, some: Collection[str]) -> pa.ChunkedArray:
+    return pc.is_in(values, value_set=pa.array(sorted(some), pa.string()))
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

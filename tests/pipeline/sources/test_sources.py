@@ -36,6 +36,27 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     assert [item.uri for item in source.items()] == ["b.mp4", "inside.mp4"]
 
 
+def test_links_are_followed_inside_the_folder_by_whatever_way_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "a.mp4").write_text("a")
+    (tmp_path / "in" / "b.mp4").symlink_to("deep/a.mp4")
+    (tmp_path / "in" / "deep" / "out.mp4").symlink_to("../../in-too.mp4")  # begins like the folder, and is not in it
+    (tmp_path / "in-too.mp4").write_text("b")
+    (tmp_path / "alias").symlink_to("in")
+    for name in ("in", "alias", "alias/../in"):
+        source = FolderSource(kind="folder", path=tmp_path / name)
+        assert [item.uri for item in source.items()] == ["b.mp4", "deep/a.mp4"]
+
+
+def test_links_that_lead_nowhere_are_listed_and_end_no_listing(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to("b.mp4")
+    (tmp_path / "b.mp4").symlink_to("a.mp4")
+    (tmp_path / "c.mp4").symlink_to("none.mp4")
+    items = list(FolderSource(kind="folder", path=tmp_path).items())
+    assert [item.uri for item in items] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert len({item.fingerprint() for item in items}) == 3
+
+
 def test_a_fingerprint_follows_the_files_and_what_is_said_about_them(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("a")
 

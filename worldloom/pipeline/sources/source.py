@@ -136,13 +136,22 @@ class Source(Strict):
 
 def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
     """Files below `root` in sorted order, hidden ones left out; links that lead out of `root` are not followed."""
-    inside = root.resolve()
+    inside = os.path.realpath(root)
     for folder, names, files in os.walk(root, followlinks=False):
         names[:] = sorted(name for name in names if not name.startswith(".")) if recursive else []
+        if not _is_below(inside, folder):
+            names.clear()
+            continue
         for name in sorted(files):
             path = Path(folder, name)
-            if not name.startswith(".") and path.resolve().is_relative_to(inside):
+            # What is no link lies where its folder lies, and resolving asks for every folder above it.
+            if not name.startswith(".") and (not path.is_symlink() or _is_below(inside, path)):
                 yield path
+
+
+def _is_below(root: str, path: str | Path) -> bool:
+    """Whether a path, its links followed, lies in a folder; a link that leads back to itself lies where it is."""
+    return Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def file_sha256(path: str | Path) -> str:
