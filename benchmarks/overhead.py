@@ -1,6 +1,6 @@
 """What the engine costs: a job against the same stage functions in two plain processes.
 
-    python benchmarks/overhead.py [--clips 300] [--rounds 3] [--quick]
+    python benchmarks/overhead.py [--clips 300] [--rounds 3] [--conforming] [--quick]
 
 Clips of 77 frames of 480 x 272 with known cameras (RealEstate10K); ingest, quality and actions; two workers. Ours is
 `run_job` in a Ray that has been started: ledger, sandbox, actor pools and all. The plain script calls `ingest_video`
@@ -18,11 +18,13 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,15 +43,19 @@ WORKERS = 2
 TARGET = 1.15
 
 
-def make_clip(order: tuple[str, int, int, int, int]) -> None:
+def make_clip(order: tuple[str, int, int, int, int, bool]) -> None:
     """A picture that moves, and a camera that walks straight on."""
-    folder, seed, frames, width, height = order
+    folder, seed, frames, width, height, conforming = order
     small = np.random.default_rng(seed).integers(30, 220, (height // 8, width // 8, 3), np.uint8)
     still = np.ascontiguousarray(small.repeat(8, 0).repeat(8, 1))
     pictures = (np.roll(still, 2 * t, axis=1) for t in range(frames))
     for name in ("mp4", "txt"):
         Path(folder, name).mkdir(parents=True, exist_ok=True)
-    encode_frames(Path(folder, "mp4", f"{seed:06d}.mp4"), pictures, Fraction(16))
+    path = Path(folder, "mp4", f"{seed:06d}.mp4")
+    if conforming:
+        encode_frames(path, pictures, Fraction(16))
+    else:
+        as_the_web_has_it(path, pictures, width, height)
     lines = ["https://example.org/video"]
     for t in range(frames):
         pose = np.hstack([np.eye(3), [[0], [0], [-0.05 * t]]])
@@ -58,10 +64,22 @@ def make_clip(order: tuple[str, int, int, int, int]) -> None:
     Path(folder, "txt", f"{seed:06d}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def make_clips(folder: Path, clips: int, frames: int, width: int, height: int) -> None:
+def as_the_web_has_it(path: Path, pictures: Iterator[np.ndarray], width: int, height: int) -> None:
+    """One key frame for everything, so that ingest has to encode; conforming files are copied."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=16, options={"g": "250", "crf": "20", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def make_clips(folder: Path, clips: int, frames: int, width: int, height: int, *, conforming: bool = False) -> None:
     """`clips` of them, in two processes."""
     with get_context("spawn").Pool(WORKERS) as pool:
-        pool.map(make_clip, [(str(folder), seed, frames, width, height) for seed in range(clips)], chunksize=8)
+        pool.map(
+            make_clip, [(str(folder), seed, frames, width, height, conforming) for seed in range(clips)], chunksize=8
+        )
 
 
 def the_job(folder: Path, out: Path, annotate: list[str]) -> Job:
@@ -137,11 +155,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--conforming", action="store_true", help="sources that ingest copies instead of encoding")
     parser.add_argument("--quick", action="store_true", help="40 clips, one round")
     chosen = parser.parse_args()
     clips, rounds = (40, 1) if chosen.quick else (chosen.clips, chosen.rounds)
     with tempfile.TemporaryDirectory() as folder, Engine(the_job(Path(folder), Path(folder), []).execution) as engine:
-        make_clips(Path(folder), clips, 77, 480, 272)
+        make_clips(Path(folder), clips, 77, 480, 272, conforming=chosen.conforming)
         started = time.perf_counter()
         engine.start()
         print(f"{clips} clips; Ray started in {time.perf_counter() - started:.1f} s (not counted)")

@@ -167,8 +167,18 @@ def role_of(process: psutil.Process) -> str:
 
 def left_over(processes: list[psutil.Process], limit_s: float) -> list[psutil.Process]:
     """Those of the processes that have not ended after so long."""
-    _, alive = psutil.wait_procs(processes, timeout=limit_s)
-    return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    end = time.monotonic() + limit_s
+    alive = list(processes)
+    while (alive := [process for process in alive if _runs(process)]) and time.monotonic() < end:
+        time.sleep(0.2)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _open_shard(process: psutil.Process) -> bool:
