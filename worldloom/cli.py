@@ -112,9 +112,9 @@ def stopping() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except Exception:
-        if asked:  # native code may turn the interrupt into an error of its own
-            raise KeyboardInterrupt from None
+    except Exception as error:
+        if asked:  # native code may turn the interrupt into an error of its own; a note says how far the run was
+            raise KeyboardInterrupt(*getattr(error, "__notes__", [])[-1:]) from None
         raise
     finally:
         for number, handler in before.items():

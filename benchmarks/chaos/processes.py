@@ -22,6 +22,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "WORLDLOOM_DISTURBED"
 _TICK_S = 0.003
+_SLICE_S = 0.001
 
 
 class Driver:
@@ -131,14 +132,13 @@ class Driver:
             if time.monotonic() - looked_at > 0.2:
                 children, looked_at = self.members("child"), time.monotonic()
             for child in children:
-                if not _open_shard(child):
-                    continue
                 with contextlib.suppress(psutil.Error):
                     child.suspend()
                     if _open_shard(child):
                         return child
                     child.resume()
-            time.sleep(_TICK_S)
+            # A small shard is written in milliseconds, so the children run in slices that are shorter.
+            time.sleep(_SLICE_S)
         return None
 
     @staticmethod

@@ -44,7 +44,7 @@ def answered(out: Path) -> int:
     return sum(entry.operation == "sleeper" for entry in Ledger(out).latest_entries())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM])  # tests/test_cli.py sends SIGINT
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_driver_leaves_no_process_and_keeps_what_is_done(
     shared_ray: Engine, make_job: Callable[..., Job], tmp_path: Path, number: int
 ) -> None:

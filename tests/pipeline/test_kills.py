@@ -57,6 +57,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory, shared_ray: Engine) -> Scene
     [
         ("after-pack", Kill("driver", "before_link")),
         ("after-pack", Kill("driver", "after_link")),
+        ("after-annotate", Kill("child", "shard")),
+        ("after-annotate", Kill("driver", "shard")),
         ("after-ingest", Kill("worker", "advance annotate", 2)),
     ],
     ids=lambda value: f"{value.victim} {value}" if isinstance(value, Kill) else value,

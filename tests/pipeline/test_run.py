@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -296,3 +300,47 @@ def test_odd_files_all_end_somewhere(make_job: Callable[..., Job], shared_ray: E
     assert by_uri["corrupted.mp4"].quality["damaged"] > 0
     assert by_uri["fire2.mp4"].annotations["ingest"].notes["variable_rate"]
     assert verify(summary.out / "dataset").problems == []
+
+
+DRIVER = """
+import sys
+from worldloom.pipeline.job import load_job
+from worldloom.pipeline.run import run_job
+
+class Loud:
+    def start(self, stage, total, note=""): print("start", stage, flush=True)
+    def advance(self, stage, count=1, note=""): print("advance", stage, flush=True)
+    def finish(self, stage, note=""): print("finish", stage, flush=True)
+
+run_job(load_job(sys.argv[1]), workers=2, progress=Loud())
+"""
+
+
+def test_a_driver_killed_in_the_middle_of_annotate_loses_nothing(
+    tmp_path: Path, make_job: Callable[..., Job], videos: Path, shared_ray: Engine
+) -> None:
+    folder = tmp_path / "six"
+    folder.mkdir()
+    for number in range(6):
+        write_video(folder / f"{number}.mp4", 20 + number, number)
+    undisturbed = make_job(**values(folder, out=str(tmp_path / "undisturbed")))
+    run_job(undisturbed)
+    killed = make_job(**values(folder, out=str(tmp_path / "killed")))
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path / "job.yaml")], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert driver.stdout is not None
+    advances = 0
+    for line in driver.stdout:
+        advances += line.strip() == "advance annotate"
+        if advances == 2:
+            driver.send_signal(signal.SIGKILL)
+            break
+    assert driver.wait() == -signal.SIGKILL
+    assert not (killed.out / "dataset" / "manifests").exists()
+    summary = run_job(killed)
+    assert summary.exit_code == 0 and balanced(summary)
+    assert "took over the lock" in summary.notes[0]
+    assert "ingest" not in summary.ran, "what was finished before stays finished"
+    assert digests(killed.out / "dataset") == digests(undisturbed.out / "dataset")

@@ -94,11 +94,12 @@ def run_job(
             work.progress, work.hear = standing, standing.hear
             try:
                 return run.go()
-            except (KeyboardInterrupt, RuntimeError) as error:
-                if not was_interrupted(error):
-                    raise
-                rows = sum(work.ran.values())
-                raise KeyboardInterrupt(f"{rows} rows done in this run, the same command resumes") from None
+            except (KeyboardInterrupt, Exception) as error:
+                told = f"{sum(work.ran.values())} rows done in this run, the same command resumes"
+                if was_interrupted(error):
+                    raise KeyboardInterrupt(told) from None
+                error.add_note(told)  # Ray too may have made an error of its own of an interrupt
+                raise
 
 
 class _Run:
