@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
 import threading
 import uuid
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,13 @@ class _File(ABC):
 
 
 class _LinkedFile(_File):
-    """In a folder: a hard link to a finished file, atomic also where O_EXCL is not; the heartbeat is its time."""
+    """In a folder: a hard link to a finished file, atomic also where O_EXCL is not; the heartbeat is its time.
+
+    A lock is never moved away to look whose it is, for in that moment a third one could make its own. Who takes over
+    the lock with token T first makes `lock.after.T`, as exclusively as a lock is made; only one ever can while T
+    stands in `lock`. Then it puts its own in the place of T in one step. Should it end between the two, `lock.after.T`
+    tells whose the lock is, and is taken over like any other.
+    """
 
     def __init__(self, store: FolderStore) -> None:
         super().__init__()
@@ -128,42 +136,41 @@ class _LinkedFile(_File):
 
     def create(self) -> bool:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f"lock.{self.token}")
-        draft.write_bytes(self._me())
+        draft = self._draft()
         try:
-            os.link(draft, self.path)
-        except FileExistsError:
-            return draft.stat().st_nlink == 2  # a network file system made it and lost its answer
+            return _link(draft, self.path)
         finally:
             draft.unlink()
-        return True
 
     def holder(self) -> tuple[dict[str, Any], float] | None:
         clock = self.path.with_name(f"lock.{self.token}")
         clock.touch()
         now_s = clock.stat().st_mtime  # of the file server, whose clock may differ from ours
         clock.unlink()
-        try:
-            data, seen_s = self.path.read_bytes(), self.path.stat().st_mtime
-        except FileNotFoundError:
+        chain = self._chain()
+        if not chain:
             return None
-        values = _parsed(data)
-        self._seen = str(values.get("token", ""))
-        return values, now_s - seen_s
+        last = chain[-1]
+        self._seen = last.token
+        return last.values, now_s - last.seen_s
 
     def seize(self) -> bool:
-        aside = self.path.with_name(f"lock.{self.token}.stale")
+        draft, claim = self._draft(), self._after(self._seen)
         try:
-            self.path.rename(aside)  # of two who find it stale, one succeeds
-        except FileNotFoundError:
-            return self.create()
-        try:
-            if str(_parsed(aside.read_bytes()).get("token", "")) != self._seen:
-                _link_back(aside, self.path)  # somebody took it over between our look and our step
+            if not _link(draft, claim):
+                return False  # somebody is faster
+            chain = self._chain()
+            tokens = [link.token for link in chain]
+            if self.token not in tokens:
+                claim.unlink(missing_ok=True)  # what we saw is no longer the lock
+            if tokens[-1:] != [self.token]:
                 return False
+            draft.replace(self.path)
+            for link in chain[1:]:
+                link.path.unlink(missing_ok=True)
+            return True
         finally:
-            aside.unlink()
-        return self.create()
+            draft.unlink(missing_ok=True)
 
     def beat(self) -> bool:
         if not self._ours():
@@ -176,10 +183,41 @@ class _LinkedFile(_File):
             self.path.unlink(missing_ok=True)
 
     def _ours(self) -> bool:
-        try:
-            return bool(_parsed(self.path.read_bytes()).get("token") == self.token)
-        except FileNotFoundError:
-            return False
+        chain = self._chain()
+        return len(chain) == 1 and chain[0].token == self.token
+
+    def _draft(self) -> Path:
+        draft = self.path.with_name(f"lock.{self.token}")
+        draft.write_bytes(self._me())
+        return draft
+
+    def _after(self, token: str) -> Path:
+        return self.path.with_name(f"lock.after.{token}")
+
+    def _chain(self) -> list[_Link]:
+        """The lock and who is taking it over; the last one holds it. Empty where there is no lock."""
+        chain: list[_Link] = []
+        path = self.path
+        while path not in [link.path for link in chain]:
+            try:
+                data, seen_s = path.read_bytes(), path.stat().st_mtime
+            except FileNotFoundError:
+                break
+            values = _parsed(data)
+            # A token becomes a file name; one that does not look like ours is told by its digest.
+            token = str(values.get("token", ""))
+            token = token if token.isalnum() and len(token) <= 64 else hashlib.sha256(data).hexdigest()
+            chain.append(_Link(path, token, values, seen_s))
+            path = self._after(token)
+        return chain
+
+
+@dataclass(frozen=True)
+class _Link:
+    path: Path
+    token: str
+    values: dict[str, Any]
+    seen_s: float
 
 
 class _StoredFile(_File):
@@ -225,13 +263,13 @@ class _StoredFile(_File):
         return True
 
 
-def _link_back(aside: Path, path: Path) -> None:
-    """Put a lock back; where a third one has made its own meanwhile, the heartbeat of this one's holder finds out."""
-    if not path.exists():
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            return
+def _link(draft: Path, path: Path) -> bool:
+    """Make `path` of a finished file; False where there is one."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return draft.stat().st_nlink == 2  # a network file system made it and lost its answer
+    return True
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
