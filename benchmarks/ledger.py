@@ -33,7 +33,7 @@ from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.known import KnownClips, annotate_tallies, ingest_tally, known_clips
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import SCHEMA, Entry, Ledger, read_payload, wanted_rows
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.parcel import pack_parcel
 from worldloom.pipeline.passes.annotate import annotate
 from worldloom.pipeline.passes.compose import compose

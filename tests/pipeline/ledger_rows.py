@@ -11,7 +11,7 @@ from typing import Any
 
 from worldloom.pipeline.known import KnownClips, find_answers, known_clips
 from worldloom.pipeline.ledger import Entry, Ledger, wanted_rows
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 
 INGEST = "ingest-recipe"
 

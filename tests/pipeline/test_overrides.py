@@ -17,7 +17,7 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import HUMAN, Entry, Ledger, read_payload, wanted_rows
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.overrides import COLUMNS, OVERRIDES, Overrides, sync_overrides
 from worldloom.pipeline.workspace import answer_of
 

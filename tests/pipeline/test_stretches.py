@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from worldloom.pipeline.stretches import (
+    AHEAD_ABOVE,
+    AHEAD_AT_MOST,
+    AHEAD_UNKNOWN,
     BLOCK_ROWS_AT_MOST,
     ROUNDS_ALONE,
     ROWS_AT_LEAST,
@@ -103,3 +106,29 @@ def test_the_pace_is_that_of_one_worker() -> None:
 def test_the_first_rows_go_out_alone_while_the_pace_is_unknown() -> None:
     blocks = Stretches(rows(400), workers=2).next_blocks()
     assert all(len(block) == 1 for block in blocks[:100]) and len(blocks[100]) == UNKNOWN_BLOCK_ROWS
+
+
+def test_lost_rows_go_out_before_new_ones_and_nothing_waits_behind_them() -> None:
+    stretches = Stretches(rows(3000), workers=2, seconds_per_row=0.01)
+    first = stretches.next_blocks()
+    assert stretches.tasks_per_worker(len(first)) > 1 and not stretches.careful
+    numbers = [number for block in first for number, _ in block]
+    lost = numbers[-200:]
+    assert all(stretches.came_back(number) for number in numbers[:-200])
+    assert list(stretches.lost()) == []
+    again = stretches.next_blocks()
+    assert [[number for number, _ in block] for block in again] == [[number] for number in lost]
+    assert stretches.tasks_per_worker(len(again)) == 1 and stretches.careful
+    assert all(stretches.came_back(number) for number in lost)
+    stretches.took(200, 1e6)
+    assert stretches.seconds_per_row == 0.01, "the time that deaths took is not the rows'"
+    assert list(stretches.lost()) == []
+    assert stretches.next_blocks()[0][0][0] == len(numbers) and not stretches.careful
+
+
+@pytest.mark.parametrize(("pace", "expected"), [(None, AHEAD_UNKNOWN), (0.001, AHEAD_AT_MOST), (0.2, 2), (60.0, 2)])
+def test_a_worker_always_has_the_next_third_of_a_second_at_hand(pace: float | None, expected: int) -> None:
+    stretches = Stretches(rows(10_000), workers=2, seconds_per_row=pace)
+    stretches.next_blocks()
+    assert stretches.tasks_per_worker(2 * AHEAD_ABOVE) == expected
+    assert stretches.tasks_per_worker(2 * AHEAD_ABOVE - 1) == 1

@@ -6,7 +6,6 @@ with one row, which keeps all native code in a child process of its own (`worldl
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
@@ -16,31 +15,30 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.catalogs.storage import open_store
+from worldloom.pipeline.actor import Actor, supervisor_class
 from worldloom.pipeline.cluster import HELP, NodeReport, check_reports, open_port_note, report_node
 from worldloom.pipeline.preflight import Demand, Node, check_capacity, room_for
 from worldloom.pipeline.settings import Execution
-from worldloom.pipeline.stretches import ROUNDS_ALONE, Stretches
+from worldloom.pipeline.stretches import BLOCK_ROWS_AT_MOST, ROUNDS_ALONE, Stretches
 
 RETRIES = 1
 """Of a task whose actor died; Ray's own default is without end. Actors are started again as often as it takes."""
 
-AHEAD_ABOVE = 16
-"""Tasks per worker above which a second one waits at a busy worker: it saves 15 ms per task, and at the end of the
-stretch the last task may wait behind another while a worker idles, which few long rows would feel."""
-
 ANSWER_S = 60.0
 """In which a node of a cluster has to say that it is there and sees the working folder (default ours)."""
+
+HELPERS_S = 30.0
+"""In which Ray Data's own actors should have come up; later ones are waited for where they are needed."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -48,25 +46,18 @@ QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_metrics_report_interval_ms": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_event_stats": "0",
+    "RAY_enable_worker_prestart": "0",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-"""Environment of Ray and its workers: no reports to the outside, no second runtime environment, one thread each."""
+"""Environment of Ray and its workers: no reports to the outside, no second runtime environment, one thread each; no
+bookkeeping for a dashboard that is not there, and no spare workers: starting one takes a second of a core."""
 
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Makes Ray on one machine listen on 127.0.0.1 alone; asked for this address by name it takes the outer one instead."""
-
-
-class Supervisor(Protocol):
-    """What an actor holds: called with plain data, returns plain data and bytes."""
-
-    def __call__(self, row: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Work on one row."""
-
-    @staticmethod
-    def lost(row: dict[str, Any], error: str, attempts: int) -> tuple[dict[str, Any], bytes]:
-        """The result of a row whose worker died under it every time; called in the driver."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +143,11 @@ class Engine:
         most = max(1, min(most, count)) if count is not None else most
         least = min(least, most)
         stretches = Stretches(chain([first], rows), most, self._pace.get(stage.name))
-        lost = _supervisor(stage.supervisor).lost
+        lost = supervisor_class(stage.supervisor).lost
         while blocks := stretches.next_blocks():
             began, done = 0.0, 0
-            for number, result, payload in self._stretch(stage, blocks, least, min(most, len(blocks))):
+            ahead = stretches.tasks_per_worker(len(blocks))
+            for number, result, payload in self._stretch(stage, blocks, least, min(most, len(blocks)), ahead):
                 began = began or time.monotonic()  # not before: the workers' start says nothing about the rows
                 done += 1
                 if stretches.came_back(number):
@@ -190,8 +182,7 @@ class Engine:
                 self._connect()
         _set_up_ray_data()
         if self._ours:
-            # Ray Data's own helpers take seconds to come up; here nothing waits for them twice.
-            ray.data.range(1, override_num_blocks=1).materialize()
+            _start_helpers()
         self._nodes = _nodes()
         for stage in self.stages:  # they run one after the other
             check_capacity([self._demand(stage)], self._nodes)
@@ -235,7 +226,7 @@ class Engine:
         return most, most
 
     def _stretch(
-        self, stage: Stage, blocks: Sequence[Sequence[tuple[int, str]]], least: int, most: int
+        self, stage: Stage, blocks: Sequence[Sequence[tuple[int, str]]], least: int, most: int, ahead: int
     ) -> Iterator[tuple[int, dict[str, Any], bytes]]:
         """One execution of Ray Data; rows whose task failed are left out."""
         import pyarrow as pa
@@ -243,12 +234,12 @@ class Engine:
         from ray.data import ActorPoolStrategy
 
         tables = [pa.table({"number": [row[0] for row in block], "row": [row[1] for row in block]}) for block in blocks]
-        dataset = ray.data.from_arrow(tables)
+        dataset = ray.data.from_blocks(tables)  # `from_arrow` looks at every block in a task of its own
         with warnings.catch_warnings():
             # It has no named parameter yet, and its default is without end.
             warnings.simplefilter("ignore")
             dataset = dataset.map_batches(
-                _Actor,
+                Actor,
                 fn_constructor_args=(stage.supervisor, dict(stage.settings)),
                 batch_size=1,  # rows of a block are still one task; with GPUs Ray asks for a number
                 batch_format="pyarrow",
@@ -256,7 +247,7 @@ class Engine:
                     min_size=1,
                     initial_size=max(1, min(least, most)),
                     max_size=most,
-                    max_tasks_in_flight_per_actor=2 if len(blocks) >= AHEAD_ABOVE * most else 1,
+                    max_tasks_in_flight_per_actor=ahead,
                 ),
                 num_cpus=stage.cpus,
                 num_gpus=stage.gpus or None,
@@ -291,31 +282,6 @@ class Engine:
             unguarded = sorted({report.host for report in reports if not report.wants_token})
         if note := open_port_note(addresses, unguarded):
             self.notes.append(note)
-
-
-class _Actor:
-    """Ray's side of a supervisor: JSON in, JSON and bytes out, so that no block holds pickled objects."""
-
-    def __init__(self, supervisor: str, settings: dict[str, Any]) -> None:
-        self._supervisor: Supervisor = _supervisor(supervisor)(**settings)
-
-    def __call__(self, block: Any) -> Iterator[Any]:
-        """One block of rows; each leaves as soon as it is done."""
-        import pyarrow as pa
-
-        for number, text in zip(block["number"].to_pylist(), block["row"].to_pylist(), strict=True):
-            broken, told, payload = "", "", b""
-            try:
-                result, payload = self._supervisor(json.loads(text))
-                told = json.dumps(result)
-            except Exception:  # the driver ends the run with it: Ray would drop the block instead
-                broken = traceback.format_exc()
-            yield pa.table({"number": [number], "row": [told], "payload": [payload], "broken": [broken]})
-
-
-def _supervisor(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _ask_nodes(nodes: Sequence[tuple[str, str]], out: str | None) -> list[NodeReport]:
@@ -410,9 +376,27 @@ def _set_up_ray_data() -> None:
     context.max_errored_blocks = -1
     # A finished row is a block and leaves its task at once.
     context.target_min_block_size = context.target_max_block_size = 1
+    # Else a worker that is two rows ahead waits for the next look at it; its rows are small.
+    context._max_num_blocks_in_streaming_gen_buffer = BLOCK_ROWS_AT_MOST
     # With one task per actor a busy pool is at 1.0; Ray's default of 1.75 would never add an actor.
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     context.log_internal_stack_trace_to_stdout = False
+
+
+def _start_helpers() -> None:
+    """Start the three actors that Ray Data has on every cluster, all at once instead of one after the other.
+
+    It would start each when it first needs it, and wait; a release that has other helpers starts its own in time.
+    """
+    import ray
+
+    with suppress(ImportError, AttributeError):
+        from ray.data._internal.cluster_autoscaler import get_or_create_autoscaling_coordinator
+        from ray.data._internal.execution.node_trackers import get_or_create_actor_location_tracker
+        from ray.data._internal.stats import get_or_create_stats_actor
+
+        starts = get_or_create_autoscaling_coordinator, get_or_create_actor_location_tracker, get_or_create_stats_actor
+        ray.wait([start().__ray_ready__.remote() for start in starts], num_returns=len(starts), timeout=HELPERS_S)
 
 
 def _nodes() -> list[Node]:

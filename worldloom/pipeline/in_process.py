@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from worldloom.pipeline.engine import Engine, Stage, Supervisor
+from worldloom.pipeline.actor import Supervisor
+from worldloom.pipeline.engine import Engine, Stage
 
 
 class InProcess(Engine):

@@ -17,7 +17,7 @@ from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.ledger import WITHDRAWN, Ledger
 
 if TYPE_CHECKING:
-    from worldloom.pipeline.operations import Operation
+    from worldloom.pipeline.operation import Operation
 
 BATCH = 16_384
 """Clips, or source items, of which everything is in memory at once."""

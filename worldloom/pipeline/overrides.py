@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from worldloom.pipeline.layout import Layout
-    from worldloom.pipeline.operations import Operation
+    from worldloom.pipeline.operation import Operation
 
 OVERRIDES = "overrides.parquet"
 VERSION = "1"

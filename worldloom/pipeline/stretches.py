@@ -2,13 +2,15 @@
 
 A job is worked on in stretches: so many rows that the pause between two is small against the work in one, so few that
 what the driver holds does not depend on the length of the job. A worker gets a block of rows per task; every finished
-row leaves it at once. Ray's bookkeeping takes about 6 ms of the driver's time per row that has a task of its own and
-about 2.5 ms per row where 8 share one (2 cores, Ray 2.60), so short rows share.
+row leaves it at once. Rows whose worker died go out again alone, in a stretch of their own. Ray's bookkeeping takes
+about 6 ms of the driver's time per row that has a task of its own and about 2.5 ms per row where 8 share one (2 cores,
+Ray 2.60), so short rows share.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,13 +35,21 @@ TAIL_BLOCKS_PER_WORKER = 2
 """The last rows of a stretch go out in so many blocks of one row per worker, so that all end at about the same time."""
 
 
+AHEAD_ABOVE = 16
+"""Tasks per worker above which some wait at a busy worker. At the end of the stretch the last ones may wait behind
+another while a worker idles; with so many, and the dearest first, that is little."""
+
+AHEAD_S, AHEAD_UNKNOWN, AHEAD_AT_MOST = 0.3, 4, 8
+"""Seconds of work that should wait at a busy worker, because Ray Data looks after finished tasks ten times a second
+(Ray 2.60); tasks while the pace is unknown, and at most."""
+
 ROUNDS_ALONE = 2
-"""How often a row goes out in a task of its own before it is given up (default ours): the node under it may die too."""
+"""How often a lost row goes out alone before it is given up (default ours): the node under it may die too."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A row on its way: its JSON text, and how often it was the only one of its task, this time included."""
+    """A row on its way: its JSON text, and in how many careful stretches it was, this one included."""
 
     text: str
     alone: int
@@ -52,31 +62,49 @@ class Stretches:
         rows: plain data, in the order in which they shall be begun.
         workers: that work at once.
         seconds_per_row: of one worker, from earlier rows of this kind; None where there were none.
+
+    Attributes:
+        careful: whether the rows under way were lost before.
     """
 
     def __init__(self, rows: Iterator[Mapping[str, Any]], workers: int, seconds_per_row: float | None = None) -> None:
         self._rows = rows
         self._workers = workers
         self.seconds_per_row = seconds_per_row
+        self.careful = False
         self._out: dict[int, Sent] = {}
         self._again: list[tuple[int, Sent]] = []
         self._count = 0
 
     def next_blocks(self) -> list[list[tuple[int, str]]]:
-        """Blocks of the next stretch, empty at the end; rows that a block of several lost come first, each alone."""
-        again, self._again = self._again, []
+        """Blocks of the next stretch, empty at the end.
+
+        Rows that were lost go out before any new ones, each alone, in a stretch of their own: a worker that dies takes
+        along what waits behind the row under which it dies.
+        """
+        if self._again:
+            again, self._again = self._again, []
+            self.careful = True
+            self._out = {number: Sent(sent.text, sent.alone + 1) for number, sent in again}
+            return [[(number, sent.text)] for number, sent in again]
+        self.careful = False
         fresh = []
         for row in islice(self._rows, self._stretch_rows()):
             fresh.append((self._count, json.dumps(row)))
             self._count += 1
         single = 0 if self.seconds_per_row else len(fresh) // 4
-        blocks = [[(number, sent.text)] for number, sent in again] + [[row] for row in fresh[:single]]
+        blocks = [[row] for row in fresh[:single]]
         blocks += split_blocks(fresh[single:], self._block_rows(), self._workers)
-        before = {number: sent.alone for number, sent in again}
-        for block in blocks:
-            for number, text in block:
-                self._out[number] = Sent(text, before.get(number, 0) + (len(block) == 1))
+        self._out = {number: Sent(text, 0) for block in blocks for number, text in block}
         return blocks
+
+    def tasks_per_worker(self, tasks: int) -> int:
+        """Of the stretch that goes out in so many tasks: how many a worker has at a time, the one at work included."""
+        if self.careful or tasks < AHEAD_ABOVE * self._workers:
+            return 1
+        if not self.seconds_per_row:
+            return AHEAD_UNKNOWN
+        return min(1 + math.ceil(AHEAD_S / (self.seconds_per_row * self._block_rows())), AHEAD_AT_MOST)
 
     def came_back(self, number: int) -> bool:
         """Note that a row is done; False for one that was told before (a block is done again after a death)."""
@@ -93,7 +121,8 @@ class Stretches:
 
     def took(self, rows: int, seconds: float) -> None:
         """Note the pace: so many rows took all workers so many wall-clock seconds."""
-        if rows >= 2 * self._workers:  # fewer say more about the start of the workers than about the rows
+        # Few rows say more about the start of the workers than about the rows, and lost ones about their deaths.
+        if rows >= 2 * self._workers and not self.careful:
             self.seconds_per_row = seconds * self._workers / rows
 
     def _stretch_rows(self) -> int:

@@ -12,7 +12,8 @@ import pytest
 from worldloom.catalogs.clip import Camera
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.ledger import Entry, Ledger
-from worldloom.pipeline.operations import Operation, plan_operations
+from worldloom.pipeline.operation import Operation
+from worldloom.pipeline.operations import plan_operations
 from worldloom.pipeline.parcel import unpack_parcel
 from worldloom.pipeline.passes import annotate_clip as room
 from worldloom.pipeline.passes.annotate_clip import annotate_clip, slug

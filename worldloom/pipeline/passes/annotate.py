@@ -10,7 +10,7 @@ import numpy as np
 
 from worldloom.pipeline.engine import Stage
 from worldloom.pipeline.known import KnownClip, KnownClips, find_answers
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.passes.supervisors import answers_of
 from worldloom.pipeline.passes.work import Work, entry_of
 

@@ -21,7 +21,7 @@ from worldloom.catalogs.video import Frames
 from worldloom.pipeline.answers import BLOBS, attach, encode_annotation, encode_value, facts_of
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import read_payload
-from worldloom.pipeline.operations import GIVEN_BY, Operation
+from worldloom.pipeline.operation import GIVEN_BY, Operation
 from worldloom.pipeline.parcel import pack_parcel
 from worldloom.pipeline.workspace import answer_of, record_of
 

@@ -21,7 +21,7 @@ from worldloom.pipeline.answers import columns_told
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import BATCH, KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.settings import Compose, Derive
 
 TAKEN_DOWN = "taken_down"

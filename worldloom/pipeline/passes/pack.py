@@ -17,7 +17,7 @@ from worldloom.catalogs.storage import open_store
 from worldloom.pipeline.engine import Stage
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.ledger import Entry, read_payload, wanted_rows
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.passes.compose import Chosen
 from worldloom.pipeline.passes.pack_shard import read_fragment
 from worldloom.pipeline.passes.shard_plan import PlannedShard, plan_shards

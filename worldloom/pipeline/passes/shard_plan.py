@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.passes.compose import Chosen
 from worldloom.pipeline.settings import Pack
 

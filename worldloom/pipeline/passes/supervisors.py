@@ -7,7 +7,7 @@ import socket
 from typing import Any
 
 from worldloom.pipeline.envelope import Ending, Envelope
-from worldloom.pipeline.operations import Operation
+from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.parcel import pack_parcel, unpack_parcel
 
 
