@@ -14,14 +14,13 @@ import argparse
 import hashlib
 import os
 import shutil
-import statistics
 import subprocess
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.timing import medians
 from worldloom.catalogs.sample import MEMBERS
 from worldloom.catalogs.shards import read_shard, write_shard
 
@@ -65,18 +64,6 @@ def read_with_tarfile(path: Path) -> int:
         return sum(len(archive.extractfile(member).read()) for member in archive)
 
 
-def medians(actions: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each, in rounds that alternate."""
-    times: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(ROUNDS):
-        for name, action in actions.items():
-            os.sync()  # what the one before left to the kernel is not paid for by the next
-            start = time.perf_counter()
-            action()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(one) for name, one in times.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -98,7 +85,9 @@ def main() -> None:
                 "tarfile + sha256": lambda: with_tarfile(files, keys, c),
                 "read: tarfile": lambda: read_with_tarfile(a),
                 "read: ours": lambda: sum(len(members) for _, members in read_shard(a)),
-            }
+            },
+            ROUNDS,
+            before=os.sync,  # what the one before left to the kernel is not paid for by the next
         )
         print(f"{samples} samples of {len(EXTENSIONS)} members, {size:.0f} MB, median of {ROUNDS}; MB/s")
         print(f"{'':32}{'ours':>10}{'baseline':>10}{'ratio':>8}{'target':>9}")

@@ -15,10 +15,8 @@ import io
 import json
 import os
 import shutil
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +25,7 @@ import numpy as np
 import pytest
 import webdataset
 
+from benchmarks.timing import medians
 from tests.object_store import object_store
 from worldloom.catalogs.catalog import catalog_row, write_catalog
 from worldloom.catalogs.clip import Clip, Provenance, clip_key
@@ -117,18 +116,6 @@ def count(samples: Iterable[tuple[bytes, dict]], expected: int, decoding: bool) 
     assert found == expected
 
 
-def medians(actions: dict[str, Callable[[], None]]) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in actions}
-    for action in actions.values():
-        action()  # imports and the page cache
-    for _ in range(ROUNDS):
-        for name, action in actions.items():
-            start = time.perf_counter()
-            action()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(one) for name, one in times.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -147,7 +134,9 @@ def main() -> None:
                     "order of keys": lambda: count(ours(dataset), clips, decoding),  # noqa: B023
                     "shard after shard": lambda: count(ours(dataset, by_shard=True), clips, decoding),  # noqa: B023
                     "as Clip, shard after shard": lambda: count(our_clips(dataset), clips, decoding),  # noqa: B023
-                }
+                },
+                ROUNDS,
+                warm_up=True,
             )
             base = seconds.pop("webdataset")
             for order, one in seconds.items():
@@ -162,7 +151,9 @@ def main() -> None:
                 {
                     "one after the other": lambda: count(ours(store.place), clips, False),
                     "with read-ahead": lambda: count(our_clips(store.place), clips, False),
-                }
+                },
+                ROUNDS,
+                warm_up=True,
             )
             for order, one in seconds.items():
                 print(f"{'S3 (moto on loopback), bytes, ' + order:54}{clips / one:>9.1f}")

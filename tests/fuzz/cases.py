@@ -23,8 +23,8 @@ from worldloom.catalogs.sandbox import Child, ChildFailure, Limits
 BATCH = 25
 CASE_DEADLINE_S = 20.0
 MEMORY_MB = 1500
-"""Of the child: a case that wants more is out of bounds. DuckDB dies by SIGSEGV in `connect` below about 700 MB of
-address space, whatever it reads; its import counts here, for it happens after the limit is set."""
+"""Of the child: a case that wants more is out of bounds. With less, children that had read other formats before died
+by SIGSEGV in `duckdb.connect`; a fresh one connects in 300 MB, so what used up the address space is not known."""
 
 
 @dataclass

@@ -49,7 +49,7 @@ ROUNDS_ALONE = 2
 
 @dataclass(frozen=True)
 class Sent:
-    """A row on its way: its JSON text, and in how many careful stretches it was, this one included."""
+    """A row on its way: its JSON text, and how often its worker had nothing else at hand, this time included."""
 
     text: str
     alone: int
@@ -95,7 +95,10 @@ class Stretches:
         single = 0 if self.seconds_per_row else len(fresh) // 4
         blocks = [[row] for row in fresh[:single]]
         blocks += split_blocks(fresh[single:], self._block_rows(), self._workers)
-        self._out = {number: Sent(text, 0) for block in blocks for number, text in block}
+        waits = self.tasks_per_worker(len(blocks)) > 1
+        for block in blocks:
+            alone = int(len(block) == 1 and not waits)
+            self._out |= {number: Sent(text, alone) for number, text in block}
         return blocks
 
     def tasks_per_worker(self, tasks: int) -> int:
