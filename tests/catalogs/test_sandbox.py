@@ -332,7 +332,9 @@ def test_a_folder_with_modules_of_our_names_does_no_harm(tmp_path: Path) -> None
 def test_inside_a_ray_actor(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     here = str(Path(__file__).parent)
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ours = not ray.is_initialized()  # else an earlier test of this process keeps one
+    if ours:
+        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
 
         @ray.remote
@@ -355,7 +357,8 @@ def test_inside_a_ray_actor(tmp_path: Path) -> None:
         ray.kill(worker)
         assert gone(second)
     finally:
-        ray.shutdown()
+        if ours:
+            ray.shutdown()
 
 
 def test_failures_travel_between_processes() -> None:
