@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.storage import FolderStore, ObjectStore, Store, is_remote, open_store
+from worldloom.catalogs.storage import FolderStore, ObjectStore, Store, is_remote, open_store, overlay
 
 
 @pytest.fixture(params=["folder", "object store"])
@@ -196,3 +196,29 @@ def test_other_addresses_are_refused_without_their_secrets(address: str) -> None
 
 def test_an_address_is_no_folder() -> None:
     assert is_remote("s3://bucket/x") and not is_remote("runs/x")
+
+
+def test_an_overlay_reads_like_what_is_below_and_never_writes_there(store: Store, tmp_path: Path) -> None:
+    store.write("a/kept", b"below")
+    store.write("a/changed", b"below")
+    above = tmp_path / "above"
+    over = open_store(overlay(above, store.place))
+    assert over.read("a/kept") == b"below" and over.local("a/kept").read_bytes() == b"below"
+    assert b"".join(over.chunks("a/kept")) == b"below" and over.size("a/kept") == 5
+    over.write("a/changed", b"mine")
+    draft = tmp_path / "draft"
+    draft.write_bytes(b"new")
+    over.take(draft, "b/new")
+    assert not over.create("a/kept", b"x") and over.create("b/other", b"x")
+    assert (over.read("a/changed"), over.read("b/new")) == (b"mine", b"new")
+    assert dict(over.listing()) == {"a/kept": 5, "a/changed": 4, "b/new": 3, "b/other": 1}
+    found = over.versioned("a/kept")
+    assert found is not None and found.data == b"below" and over.versioned("nothing") is None
+    over.delete("a/kept")
+    over.delete("a/changed")
+    assert (over.read("a/kept"), over.read("a/changed")) == (b"below", b"below")
+    assert {name: store.read(name) for name in store.names()} == {"a/kept": b"below", "a/changed": b"below"}
+    with pytest.raises(FileNotFoundError):
+        over.read("nothing")
+    with pytest.raises(NotImplementedError):
+        over.replace_if("a/kept", b"x", "1")

@@ -166,9 +166,10 @@ def _case(folder: Path) -> None:
 
 
 def _read_case(folder: Path, path: Path) -> None:
+    from worldloom.catalogs.storage import FolderStore
     from worldloom.pipeline.quarantine import read_case
 
-    read_case(path)
+    read_case(FolderStore(path.parent), path.name)
 
 
 def _dataset(name: str, target: str, mutate: Mutate) -> Kind:

@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.object_store import object_store
 from worldloom.annotators.annotator import Absent, Annotator, Given
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.config import Strict
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import FolderStore, open_store
 from worldloom.cli import app
 from worldloom.pipeline.again import do_again, is_case
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.envelope import Ending
+from worldloom.pipeline.in_process import InProcess
+from worldloom.pipeline.job import load_job
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry
 from worldloom.pipeline.quarantine import case_name, read_case, remove_case, write_case
@@ -61,7 +65,7 @@ def files_of(out: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def annotate_command(path: Path) -> tuple[int, str]:
+def annotate_command(path: Path | str) -> tuple[int, str]:
     done = CliRunner().invoke(app, ["annotate", str(path)])
     return done.exit_code, done.output
 
@@ -78,7 +82,7 @@ def test_a_clip_that_ends_its_process_is_repeated_alone(
     )
     run_job(job)
     (path,) = (job.out / "quarantine" / "flaky").iterdir()
-    case = read_case(path)
+    case = read_case(FolderStore(path.parent), path.name)
     assert (case.stage, case.operation, case.reason, case.attempts) == ("annotate", "flaky", "crashed", 2)
     assert case.limits["deadline_s"] == 33 and case.versions["worldloom"] and case.host
     assert shlex.split(case.command) == ["worldloom", "annotate", str(path)]
@@ -123,6 +127,41 @@ def test_a_video_and_a_shard_are_repeated_alone(make_job: MakeJob, videos: Path,
     assert run_job(job).exit_code == 0 and not shard.exists()
 
 
+def test_what_failed_in_an_object_store_is_repeated_from_there(
+    make_job: MakeJob, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = tmp_path / "trouble"
+    trouble.touch()
+    with object_store(monkeypatch) as bucket:
+        job = make_job(
+            out=f"{bucket}/runs/one",
+            sources=[{"kind": "folder", "path": str(videos)}],
+            annotate=["tests.pipeline.fakes:Brightness", {FLAKY: {"trouble": str(trouble)}}],
+        )
+        with InProcess(job.execution) as engine:
+            run_job(job, engine=engine)
+        store = open_store(job.out)
+        (name,) = store.names("quarantine/flaky")
+        place = shlex.split(read_case(store, name).command)[-1]
+        assert place == f"{job.out}/{name}"
+        before = {one: store.read(one) for one in store.names()}
+        code, told = annotate_command(place)
+        assert code == 1 and "crashed after 2 attempts" in told and "about to leave" in told
+        trouble.unlink()
+        code, told = annotate_command(place)
+        assert code == 0 and f"worldloom run {job.out}/job.yaml --retry crashed" in "".join(told.split("\n"))
+        assert {one: store.read(one) for one in store.names()} == before, "repeating writes nothing into OUT"
+
+        job = load_job(f"{job.out}/job.yaml")
+        with InProcess(job.execution) as engine:
+            assert run_job(job, engine=engine, retry="crashed").committed
+        assert not store.exists(name)
+        code, told = annotate_command(place)
+        assert code == 2 and "neither a video nor a file" in told
+        with pytest.raises(UsageError, match="no such file"):
+            load_job(f"{job.out}/gone.yaml")
+
+
 def entry(item: str, reason: str = "crashed") -> Entry:
     return Entry(item, "pose", "recipe", "source", "failed", reason, "it is gone")
 
@@ -134,7 +173,7 @@ def test_every_item_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert len(set(paths)) == len(items)
     for item, path in zip(items, paths, strict=True):
         assert path.resolve().parent == (tmp_path / "quarantine" / "pose").resolve() and len(path.name) < 200
-        assert read_case(path).item == item
+        assert read_case(FolderStore(path.parent), path.name).item == item
         remove_case(layout, "pose", item)
         assert not path.exists()
     remove_case(layout, "pose", "was never there")

@@ -56,14 +56,23 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: the file is missing, is not YAML, or is not a mapping.
     """
-    import yaml
-
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from None
+    return parse_yaml(data, path)
+
+
+def parse_yaml(data: bytes, path: str | Path) -> dict[str, Any]:
+    """As `read_yaml`, of the content of a file that was read before; `path` is for messages."""
+    import yaml
+
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path}: cannot be read ({error})") from None
     try:
         values = yaml.safe_load(text)
@@ -77,7 +86,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _check_extent(values: Any, path: Path) -> None:
+def _check_extent(values: Any, path: str | Path) -> None:
     """Refuse what grows without end once aliases are followed: YAML of a few lines can stand for a billion values."""
     left = [(values, 0)]
     seen = 0

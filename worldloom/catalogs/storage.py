@@ -26,6 +26,7 @@ from worldloom.catalogs.store import CHUNK_BYTES, FolderStore, Store, Versioned,
 __all__ = ["FolderStore", "ObjectStore", "Store", "checked_name", "is_remote", "open_store", "sync_to_disk"]
 
 _SCHEMES = ("s3://",)
+_OVER = "over:"
 _HELD_S = 3600.0
 """A copy in the cache that somebody asked for less than an hour ago is not removed (default ours)."""
 
@@ -36,12 +37,15 @@ def is_remote(place: Path | str) -> bool:
 
 
 def open_store(place: Path | str) -> Store:
-    """The store at a folder or at `s3://bucket/prefix`.
+    """The store at a folder, at `s3://bucket/prefix`, or at what `overlay` gives.
 
     Raises:
         UsageError: an address that is neither.
     """
     text = str(place)
+    if text.startswith(_OVER):
+        above, _, below = text.removeprefix(_OVER).partition("|")
+        return Overlay(FolderStore(Path(above)), open_store(below))
     if is_remote(text):
         return ObjectStore(text)
     if text.startswith("s3:/"):
@@ -49,6 +53,11 @@ def open_store(place: Path | str) -> Store:
     if "://" in text:
         raise UsageError(f"{text.split('?')[0]}: neither a folder nor s3://bucket/prefix")
     return FolderStore(Path(place))
+
+
+def overlay(above: Path, below: Path | str) -> str:
+    """The place that reads like `below` and is written to `above`, as plain text for another process."""
+    return f"{_OVER}{above}|{below}"
 
 
 def inside(place: Path | str, name: str) -> Path | str:
@@ -336,3 +345,65 @@ def _delete(client: Any, name: str) -> None:
 _REQUESTS: dict[str, Callable[..., Any]] = {
     one.__name__: one for one in (_get, _get_range, _head, _list, _put, _create, _get_versioned, _replace_if, _delete)
 }
+
+
+class Overlay(Store):
+    """One store on top of another: what is not above is read below, and nothing is ever written there.
+
+    Args:
+        above: takes what is written.
+        below: stays as it is.
+    """
+
+    def __init__(self, above: Store, below: Store) -> None:
+        self.above, self.below = above, below
+        self.place = f"{above.place} over {below.place}"
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See `Store`."""
+        return self._holder(name).read(name, offset, length)
+
+    def size(self, name: str) -> int | None:
+        """See `Store`."""
+        return self._holder(name).size(name)
+
+    def listing(self, folder: str = "") -> Iterator[tuple[str, int]]:
+        """See `Store`."""
+        found = dict(self.above.listing(folder))
+        yield from found.items()
+        yield from (one for one in self.below.listing(folder) if one[0] not in found)
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """See `Store`."""
+        return self._holder(name).chunks(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Store`."""
+        self.above.write(name, data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Store`."""
+        return not self.exists(name) and self.above.create(name, data)
+
+    def versioned(self, name: str) -> Versioned | None:
+        """See `Store`."""
+        return self._holder(name).versioned(name)
+
+    def replace_if(self, name: str, data: bytes, version: str) -> bool:
+        """See `Store`."""
+        raise NotImplementedError("an overlay belongs to one process; it needs no compare-and-swap")
+
+    def take(self, draft: Path, name: str) -> None:
+        """See `Store`."""
+        self.above.take(draft, name)
+
+    def local(self, name: str) -> Path:
+        """See `Store`."""
+        return self._holder(name).local(name)
+
+    def delete(self, name: str) -> None:
+        """See `Store`; what lies below stays, and is seen again."""
+        self.above.delete(name)
+
+    def _holder(self, name: str) -> Store:
+        return self.above if self.above.exists(name) else self.below

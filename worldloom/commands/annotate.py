@@ -16,7 +16,7 @@ MEMORY_MB = 8000
 
 def annotate(
     place: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="FILE|FOLDER", help="One video, a folder of images, or a file of OUT/quarantine to do again."
         ),
@@ -32,15 +32,16 @@ def annotate(
 
     Given a file of OUT/quarantine, it does that one failed piece of work again, alone, and shows all it says.
     """
-    if not place.exists():
-        raise UsageError(f"{place}: no such file or folder")
-    if place.suffix == ".json":
+    if place.endswith(".json"):
         _again(place)
         return
+    path = Path(place)
+    if not path.exists():
+        raise UsageError(f"{place}: no such file or folder")
     from worldloom.pipeline.chain import with_needed
 
     names = with_needed(name.strip() for name in only.split(",")) if only else with_needed()
-    target = out or Path("runs/annotate") / (place.resolve().stem or "clip")
+    target = out or Path("runs/annotate") / (path.resolve().stem or "clip")
     from worldloom.catalogs.sandbox import Child, Limits
 
     limits = Limits(deadline_s=DEADLINE_S, memory_mb=MEMORY_MB, recycle_after=1)
@@ -65,17 +66,17 @@ def annotate(
     console.say(f"arrays: {target}/<clip>.camera.npz and so on")
     for picture in pictures:
         console.say(f"picture: {picture}")
-    console.following("worldloom run FOLDER" if place.is_dir() else f"worldloom run {place.parent}")
+    console.following("worldloom run FOLDER" if path.is_dir() else f"worldloom run {path.parent}")
 
 
-def _again(place: Path) -> None:
+def _again(place: str) -> None:
     from worldloom.pipeline.again import describe, do_again, is_case
 
     if not is_case(place):
         raise UsageError(f"{place}: neither a video nor a file of OUT/quarantine/<operation>/")
-    with console.step(f"do {place.stem} again"):
+    with console.step(f"do {Path(place).stem} again"):
         repeat = do_again(place)
-    console.table(["", place.parent.name], [list(line) for line in describe(repeat)])
+    console.table(["", Path(place).parent.name], [list(line) for line in describe(repeat)])
     if not repeat.mended:
         console.say(repeat.ending.error)
         console.say(repeat.ending.trace)

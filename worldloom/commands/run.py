@@ -70,7 +70,9 @@ def run(
 
 
 def _load(name: str, overrides: list[str], out: Path | None) -> Job:
-    if not Path(name).exists():
+    from worldloom.catalogs.storage import is_remote
+
+    if not is_remote(name) and not Path(name).exists():
         raise UsageError(f"{name}: no such job file or folder")
     from worldloom.pipeline.job import job_for_folder, load_job
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import absolute, open_store, overlay
 from worldloom.pipeline.envelope import Ending, Envelope
 from worldloom.pipeline.ledger import read_payload
 from worldloom.pipeline.quarantine import FOLDER, Case, read_case
@@ -22,8 +23,7 @@ ENTRIES = {
 }
 """What a quarantine file may ask to be called: these, and no other name that somebody wrote into one."""
 
-_READ = ("annotations", "clips", "ledger", "truth")
-"""Folders of OUT that a call reads and never writes into, apart from ingest, which reads none of them."""
+_CASE = re.compile(rf"(?P<out>.+)/(?P<name>{FOLDER}/[^/]+/[^/]+\.json)")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Repeat:
     """
 
     case: Case
-    out: Path
+    out: str
     ending: Ending
 
     @property
@@ -48,33 +48,36 @@ class Repeat:
     @property
     def following(self) -> str:
         """The command that makes the job take it up."""
-        return f"worldloom run {self.out / 'job.yaml'} --retry {self.case.reason}"
+        return f"worldloom run {shlex.quote(f'{self.out}/job.yaml')} --retry {self.case.reason}"
 
 
-def is_case(place: Path) -> bool:
-    """Whether a path is that of a quarantine file."""
-    return place.suffix == ".json" and place.is_file() and place.absolute().parent.parent.name == FOLDER
+def is_case(place: Path | str) -> bool:
+    """Whether a place, in a folder or an object store, is that of a quarantine file."""
+    found = _CASE.fullmatch(str(absolute(place)))
+    return found is not None and open_store(found["out"]).exists(found["name"])
 
 
-def do_again(place: Path) -> Repeat:
+def do_again(place: Path | str) -> Repeat:
     """Repeat the one piece of work that a quarantine file is about.
 
     Args:
-        place: `OUT/quarantine/<operation>/<item>.json`.
+        place: `OUT/quarantine/<operation>/<item>.json`, where OUT is a folder or `s3://bucket/prefix`.
 
     Raises:
         UsageError: it is no such file, nothing was called when it failed, or what it needs is gone.
     """
-    case = read_case(place)
-    out = place.absolute().parents[2]
+    found = _CASE.fullmatch(str(absolute(place)))
+    if found is None:
+        raise UsageError(f"{place}: not a file of OUT/{FOLDER}/<operation>/")
+    out = found["out"]
+    case = read_case(open_store(out), found["name"])
     entry = ENTRIES.get(case.stage)
     if entry is None or case.entry != entry:
         problem = f"it asks for '{case.entry}'" if case.entry else "its worker died before it could say what it was at"
-        raise UsageError(
-            f"{place}: cannot be repeated alone ({problem}); run worldloom run {out / 'job.yaml'} --retry {case.reason}"
-        )
-    with _mirror(out, case) as mirror:
-        payload = {**case.payload, "out": str(mirror)}
+        remedy = f"run worldloom run {shlex.quote(f'{out}/job.yaml')} --retry {case.reason}"
+        raise UsageError(f"{place}: cannot be repeated alone ({problem}); {remedy}")
+    with tempfile.TemporaryDirectory(prefix="worldloom-again-") as own:  # for whatever the call writes
+        payload = {**case.payload, "out": overlay(Path(own), out)}
         if "fresh" in payload:
             payload["fresh"] = _answers(out, str(payload.get("key")), list(payload["fresh"]))
         limits = case.limits
@@ -91,7 +94,7 @@ def do_again(place: Path) -> Repeat:
             envelope.close()
 
 
-def _answers(out: Path, key: str, operations: list[str]) -> dict[str, bytes]:
+def _answers(out: str, key: str, operations: list[str]) -> dict[str, bytes]:
     """What the run had just found when the row failed; by now the ledger has it."""
     space = Workspace(out)
     places = space.clip(key).answer_places()
@@ -99,22 +102,6 @@ def _answers(out: Path, key: str, operations: list[str]) -> dict[str, bytes]:
     if missing:
         raise UsageError(f"{out}: there is no answer of '{missing[0]}' for clip {key} any more, and this builds on it")
     return {name: read_payload(space.layout.store, *places[name]) for name in operations}
-
-
-@contextmanager
-def _mirror(out: Path, case: Case) -> Iterator[Path]:
-    """A folder that reads like OUT, with room of its own for whatever the call writes."""
-    with tempfile.TemporaryDirectory(prefix="worldloom-again-") as name:
-        mirror = Path(name)
-        if case.stage != "ingest":
-            for folder in _READ:
-                if (out / folder).is_dir():
-                    (mirror / folder).symlink_to(out / folder)
-            (mirror / "blobs").mkdir()
-            for blobs in sorted((out / "blobs").glob("*")):
-                if blobs.name != case.operation:
-                    (mirror / "blobs" / blobs.name).symlink_to(blobs)
-        yield mirror
 
 
 def describe(repeat: Repeat) -> list[tuple[str, Any]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
-from worldloom.catalogs.config import load, nearest, read_yaml
+from worldloom.catalogs.config import load, nearest, parse_yaml, read_yaml
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.storage import absolute, is_remote
+from worldloom.catalogs.storage import absolute, is_remote, open_store
 from worldloom.pipeline.check import check_job
 from worldloom.pipeline.settings import Job as Job
 
@@ -24,29 +24,38 @@ def load_job(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()
     """Read a job file and check everything that can be checked before it runs.
 
     Args:
-        path: of the YAML file. Paths in it are relative to the folder it lies in.
+        path: of the YAML file, which may be the `job.yaml` of a run in an object store. Paths in it are relative to the
+            folder it lies in, there to the working directory.
         overrides: `key=value` with dotted keys (`sources.0.path=videos`, `ingest.fps=16`), or the name of one of the
             file's `vars`. Paths in them are relative to the working directory.
 
     Raises:
         UsageError: what is wrong with the file, with the nearest right key; a folder that is missing.
     """
-    path = Path(path)
-    values = read_yaml(path)
-    values.setdefault("name", path.stem)
+    values = _stored_yaml(str(path)) if is_remote(path) else read_yaml(path)
+    folder = Path() if is_remote(path) else Path(path).parent
+    values.setdefault("name", PurePosixPath(path).stem)
     values.setdefault("out", f"runs/{values['name']}")
     variables = values.get("vars") or {}
     if not isinstance(variables, dict):
         raise UsageError(f"{path}: vars: a mapping of names to strings")
     values["vars"] = {str(name): str(value) for name, value in variables.items()}
-    values = _make_absolute(values, path.parent.absolute())
+    values = _make_absolute(values, folder.absolute())
     for key, value in _pairs(overrides):
         _override(values, key, value, str(path))
     values = _substitute(values, values["vars"], str(path))
     # A variable may have completed a path of the file, and may itself be relative to it.
-    job = load(Job, _make_absolute(values, path.parent.absolute()), where=str(path))
+    job = load(Job, _make_absolute(values, folder.absolute()), where=str(path))
     check_job(job)
     return job
+
+
+def _stored_yaml(place: str) -> dict[str, Any]:
+    folder, _, name = place.rpartition("/")
+    try:
+        return parse_yaml(open_store(folder).read(name), place)
+    except FileNotFoundError:
+        raise UsageError(f"{place}: no such file") from None
 
 
 def job_for_folder(folder: str | Path, out: str | Path | None = None, overrides: Sequence[str] = ()) -> Job:

@@ -14,12 +14,12 @@ import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import Store
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry
 
@@ -105,17 +105,21 @@ def remove_case(layout: Layout, operation: str, item: str) -> None:
     layout.store.delete(case_name(operation, item))
 
 
-def read_case(path: Path) -> Case:
+def read_case(store: Store, name: str) -> Case:
     """Read the file of a failed row.
+
+    Args:
+        store: of the working folder.
+        name: of the file in it.
 
     Raises:
         UsageError: it is none.
     """
     try:
-        return Case.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Case.model_validate(json.loads(store.read(name)))
     except (OSError, ValueError, RecursionError, ValidationError) as error:
         what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise UsageError(f"{path}: not a quarantine file of worldloom ({what[:200]})") from None
+        raise UsageError(f"{store.place}/{name}: not a quarantine file of worldloom ({what[:200]})") from None
 
 
 @cache
