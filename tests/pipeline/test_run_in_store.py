@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.object_store import object_store
 from tests.pipeline.conftest import write_video
 from worldloom.catalogs.manifest import latest
+from worldloom.cli import app
 from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.in_process import InProcess
 from worldloom.pipeline.run import run_job
@@ -48,3 +50,16 @@ def test_a_job_in_an_object_store_makes_what_it_makes_in_a_folder(
         assert again.ran == {} and again.tables == summary.tables
         space = Workspace(job.out)
         assert [space.load(key).depth is not None for key in space.clips()] == [True, True]
+
+        page = tmp_path / "page.html"
+        for words in (["status"], ["verify"], ["inspect", "--page", str(page)], ["run"]):
+            place = f"{job.out}/job.yaml" if words == ["run"] else str(job.out)
+            done = CliRunner().invoke(app, [words[0], place, *words[1:]])
+            assert done.exit_code == 0 and "s3:/b" not in done.output, done.output
+        assert page.stat().st_size > 10_000
+        done = CliRunner().invoke(app, ["clean", str(job.out)])
+        assert done.exit_code == 2 and "clean works on folders" in done.output
+        monkeypatch.chdir(tmp_path)
+        command = ["run", str(tmp_path / "videos"), "--out", f"{bucket}/runs/two", "--dry-run"]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0 and not list(tmp_path.glob("s3*")), done.output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from worldloom import console
 
 
 def clean(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a run.")],
+    where: Annotated[str, typer.Argument(metavar="OUT", help="The folder of a run.")],
     clips: Annotated[
         bool, typer.Option("--clips", help="Also ingested videos that the dataset holds as well.")
     ] = False,
@@ -24,12 +23,13 @@ def clean(
 ) -> None:
     """Free the space of what packing has made redundant. The same job run again afterwards has nothing to do."""
     from worldloom.commands.funnel import here
-    from worldloom.commands.places import run_at
+    from worldloom.commands.places import place_of, run_at
     from worldloom.pipeline.clean import bring_back, find_redundant, remove_redundant
     from worldloom.pipeline.layout import Layout
     from worldloom.pipeline.lock import Lock
 
-    layout = Layout(run_at(out))
+    out = run_at(place_of(where))
+    layout = Layout(out)
     with Lock(layout.out):
         if back:
             console.say(f"{bring_back(layout)} clips were copied back from the dataset")

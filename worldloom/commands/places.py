@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from worldloom.catalogs.errors import UsageError
 
 if TYPE_CHECKING:
     from worldloom.catalogs.storage import Store
-
-Place = TypeVar("Place", Path, str)
 
 
 def place_of(text: str) -> Path | str:
@@ -39,7 +37,7 @@ def dataset_of(place: Path | str) -> Path | str:
     raise UsageError(f"{place}: neither a dataset (no manifests/) nor the folder of a run (no job.yaml)")
 
 
-def run_at(place: Place) -> Place:
+def run_at(place: Path | str) -> Path | str:
     """`place`, if it is the working folder of a run.
 
     Raises:

@@ -19,7 +19,9 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the job, e.g. ingest.fps=16")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Working folder; default the job's, or runs/<folder name>.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Working folder or s3:// address; default the job's, or runs/<folder name>.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what is done already.")] = False,
     sample: Annotated[
         int, typer.Option(min=0, metavar="K", help="With --dry-run: run K sources, drawn by hash, to know the cost.")
@@ -69,7 +71,7 @@ def run(
         raise typer.Exit(summary.exit_code)
 
 
-def _load(name: str, overrides: list[str], out: Path | None) -> Job:
+def _load(name: str, overrides: list[str], out: str | None) -> Job:
     from worldloom.catalogs.storage import is_remote
 
     if not is_remote(name) and not Path(name).exists():

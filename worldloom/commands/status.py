@@ -25,23 +25,23 @@ BAR = 6
 
 
 def status(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a run.")],
+    where: Annotated[str, typer.Argument(metavar="OUT", help="The folder of a run.")],
     every: Annotated[bool, typer.Option("--all", help="Every lost row, not one example per reason.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds while the run is at work.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Where a run stands: how far it is while it works; what was lost and why, and what is packed, when it does not."""
-    from worldloom.commands.places import run_at
+    from worldloom.commands.places import place_of, run_at
     from worldloom.pipeline.standing import read_standing
 
-    place = run_at(out)
+    place = run_at(place_of(where))
     found = read_standing(place)
     while found is not None and found.alive and not as_json:
         if watch:
             console.clear()
         print_standing(found)
         if not watch:
-            _say_how_to_look_on(out, every)
+            _say_how_to_look_on(place, every)
             break
         time.sleep(WATCH_S)
         found = read_standing(place)
@@ -61,7 +61,7 @@ def status(
         from worldloom.commands.funnel import print_summary
 
         if found is not None:
-            _say_how_it_ended(found, out)
+            _say_how_it_ended(found, place)
         print_summary(space.summary())
 
 
@@ -99,12 +99,12 @@ def _bar(line: Line) -> str:
     return "#" * full + "." * (BAR - full)
 
 
-def _say_how_to_look_on(out: Path, every: bool) -> None:
+def _say_how_to_look_on(out: Path | str, every: bool) -> None:
     if not every:
         console.following(f"worldloom status {out} --watch")
 
 
-def _say_how_it_ended(found: Snapshot, out: Path) -> None:
+def _say_how_it_ended(found: Snapshot, out: Path | str) -> None:
     resume = f"the same command resumes, or: worldloom run {out}/job.yaml"
     if found.ended is None:
         ago = console.duration(max(time.time() - found.written, 0))

@@ -11,6 +11,7 @@ import numpy as np
 
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import inside, open_store
 from worldloom.report.actions import share_of_actions
 from worldloom.report.content import FunnelRow
 
@@ -63,7 +64,7 @@ class Collection:
     """Clips of one place.
 
     Attributes:
-        place: the folder, as the person gave it.
+        place: the folder or address, as the person gave it.
         what: `run` or `dataset`.
         keys: of all clips, sorted.
         load: a clip by its key.
@@ -73,7 +74,7 @@ class Collection:
         facts: small print by name.
     """
 
-    place: Path
+    place: Path | str
     what: str
     keys: Sequence[str]
     load: Callable[[str], Clip]
@@ -104,28 +105,31 @@ def row_of_clip(clip: Clip, split: str = "") -> ClipRow:
     )
 
 
-def open_collection(place: Path) -> Collection:
+def open_collection(place: Path | str) -> Collection:
     """What lies at `place`.
 
     Raises:
         UsageError: neither a run nor a dataset.
     """
-    if (place / "state.json").is_file():
+    if open_store(place).exists("state.json"):
         return _run(place)
-    if (place / "manifests").is_dir():
-        return _dataset(place)
-    if (place / "dataset" / "manifests").is_dir():
-        return _dataset(place / "dataset")
+    for candidate in (place, inside(place, "dataset")):
+        if _is_dataset(candidate):
+            return _dataset(candidate)
     raise UsageError(f"{place}: neither a dataset (no manifests/) nor the folder of a run in which something has run")
 
 
-def _run(place: Path) -> Collection:
+def _is_dataset(place: Path | str) -> bool:
+    return any(True for _ in open_store(place).names("manifests"))
+
+
+def _run(place: Path | str) -> Collection:
     from worldloom.pipeline.workspace import Workspace
 
     workspace = Workspace(place)
     ingested = workspace.clips()
     known = set(ingested)
-    packed = _dataset(Path(workspace.dataset)) if Path(workspace.dataset, "manifests").is_dir() else None
+    packed = _dataset(workspace.dataset) if _is_dataset(workspace.dataset) else None
     derived = [] if packed is None else [key for key in packed.keys if key not in known]
 
     def load(key: str) -> Clip:
@@ -141,7 +145,7 @@ def _run(place: Path) -> Collection:
     return Collection(place, "run", keys, load, workspace.truth, rows, workspace.summary().tables, facts)
 
 
-def _dataset(place: Path) -> Collection:
+def _dataset(place: Path | str) -> Collection:
     from worldloom.catalogs.dataset import ShardDataset
 
     dataset = ShardDataset(place)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from worldloom.catalogs.clip import Clip
+from worldloom.catalogs.storage import absolute
 from worldloom.report.cards import ORDER, STRIP_WIDTH, clip_card, name_of
 from worldloom.report.collection import ClipRow, Collection, open_collection, sum_of_shares
 from worldloom.report.content import ClipEntry, FunnelRow
@@ -23,11 +24,11 @@ LISTED = 500
 KINDS = {"pair": "exit-entry pair", "interval": "hidden in between", "exit": "exit only", "entry": "entry only"}
 
 
-def write_inspect(place: Path, path: Path, key: str | None = None, shown: int = SHOWN) -> Path:
+def write_inspect(place: Path | str, path: Path, key: str | None = None, shown: int = SHOWN) -> Path:
     """Write a page of what is in a run or a dataset, or of one clip of it.
 
     Args:
-        place: a run's working folder, or a dataset.
+        place: a run's working folder, or a dataset; a folder or `s3://bucket/prefix`.
         path: the HTML file to write.
         key: of the clip to show; the index where not given. The beginning of a key does, if only one has it.
         shown: clips on the index's contact sheet at most, evenly chosen.
@@ -38,7 +39,7 @@ def write_inspect(place: Path, path: Path, key: str | None = None, shown: int = 
     Raises:
         UsageError: nothing to inspect at `place`, or no such clip.
     """
-    collection = open_collection(Path(place))
+    collection = open_collection(place)
     if key is None:
         return write_index(collection, path, shown)
     key = whole_key(collection, key)
@@ -73,7 +74,7 @@ def write_index(collection: Collection, path: Path, shown: int = SHOWN) -> Path:
         path,
         "index.html.j2",
         collection=collection,
-        title=collection.place.resolve().name,
+        title=Path(absolute(collection.place)).name,
         tiles=_index_tiles(collection, rows),
         counts=[(name, counted) for name, counted in _counts(rows) if counted],
         pictures=_index_pictures(rows),

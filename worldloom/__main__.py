@@ -1,0 +1,5 @@
+"""`python -m worldloom`, where the command is not on the path."""
+
+from worldloom.cli import main
+
+main()
