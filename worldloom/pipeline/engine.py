@@ -48,13 +48,12 @@ QUIET = {
     "RAY_metrics_report_interval_ms": "0",
     "RAY_task_events_report_interval_ms": "0",
     "RAY_event_stats": "0",
-    "RAY_enable_worker_prestart": "0",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
 """Environment of Ray and its workers: no reports to the outside, no second runtime environment, one thread each; no
-bookkeeping for a dashboard that is not there, and no spare workers: starting one takes a second of a core."""
+bookkeeping for a dashboard that is not there."""
 
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Makes Ray on one machine listen on 127.0.0.1 alone; asked for this address by name it takes the outer one instead."""
@@ -195,7 +194,7 @@ class Engine:
         if not self.execution.address:
             ray.init(
                 address="local",
-                # Bookkeeping only, on one machine: a CPU per worker and one for the task that feeds them.
+                # Bookkeeping only, on one machine: a CPU per worker, and one that is always free.
                 num_cpus=self.execution.worker_count + 1,
                 include_dashboard=False,
                 object_store_memory=self.execution.object_store_mb * 1_000_000,
