@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from worldloom.catalogs.errors import UsageError, WorldloomError
+from worldloom.catalogs.memory import give_memory_back
 from worldloom.catalogs.storage import open_store
 from worldloom.pipeline.actor import Actor, supervisor_class
 from worldloom.pipeline.cluster import HELP, NodeReport, check_reports, open_port_note, report_node
@@ -138,6 +139,7 @@ class Engine:
         if first is None:
             return
         self.start()
+        give_memory_back()
         least, most = self._pool(stage)
         most = max(1, min(most, count)) if count is not None else most
         least = min(least, most)
@@ -152,6 +154,7 @@ class Engine:
                 if stretches.came_back(number):
                     yield result, payload
             stretches.took(done, time.monotonic() - began)
+            give_memory_back()
             for row in stretches.lost():
                 times = ROUNDS_ALONE * (1 + RETRIES)
                 yield lost(row, f"{stage.name}: the worker died under this row {times} times", times)

@@ -19,7 +19,7 @@ from worldloom.pipeline.ledger import WITHDRAWN, Ledger
 if TYPE_CHECKING:
     from worldloom.pipeline.operation import Operation
 
-BATCH = 16_384
+BATCH = 4096
 """Clips, or source items, of which everything is in memory at once."""
 
 ROWS = 256
@@ -184,9 +184,12 @@ def known_clips(ledger: Ledger, items: pa.Table) -> KnownClips:
     batches = []
     for start in range(0, len(due), BATCH):
         chosen = due[start : start + BATCH]
-        told = ledger.rows(sequences[chosen], ["told"])["told"].to_pylist()
-        batches.append(_clips_of(videos.take(pa.array(chosen)), chosen, told))
+        told = ledger.rows(sequences[chosen], ["told"])["told"]
+        for first in range(0, len(chosen), ROWS):
+            some = chosen[first : first + ROWS]
+            batches.append(_clips_of(videos.take(pa.array(some)), some, told.slice(first, ROWS).to_pylist()))
     table = pa.concat_tables(batches).unify_dictionaries().combine_chunks() if batches else _CLIP.empty_table()
+    batches.clear()
     return KnownClips(_first_of_each(table), videos)
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from worldloom.catalogs.errors import WorldloomError
+from worldloom.catalogs.memory import give_memory_back
 from worldloom.catalogs.storage import Store
 from worldloom.pipeline.layout import Layout
 
@@ -163,6 +164,7 @@ class Segments:
             else:
                 connection.register("known", self._schema.empty_table())
             yield connection
+        give_memory_back(collect=False)  # the ledger is asked again and again, between long pieces of work
 
 
 def write_table(store: Store, name: str, table: pa.Table, **options: Any) -> None:

@@ -37,10 +37,12 @@ class RealEstate10KSource(Source):
     def items(self) -> Iterator[SourceItem]:
         """One item per video or txt, sorted by name; one without the other is an item with a problem."""
         source = self.model_dump(mode="json")
-        texts = {path.stem: path for path in walk_files(self.poses) if path.suffix == ".txt"}
-        videos = {path.stem: path for path in walk_files(self.videos) if path.suffix.lower() in VIDEO_ENDINGS}
+        # As text: a path object per file is what a driver with a million of them would remember longest.
+        texts = {path.stem: str(path) for path in walk_files(self.poses) if path.suffix == ".txt"}
+        videos = {path.stem: str(path) for path in walk_files(self.videos) if path.suffix.lower() in VIDEO_ENDINGS}
         for name in sorted(texts.keys() | videos.keys()):
-            text, video = texts.get(name), videos.get(name)
+            text = Path(texts[name]) if name in texts else None
+            video = Path(videos[name]) if name in videos else None
             if video is None:
                 assert text is not None
                 problem = ("no_video", f"there is no video {name}.mp4 in {self.videos.name}")

@@ -1,0 +1,24 @@
+"""Memory of a process that lives long: what was freed goes back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+
+
+def give_memory_back(*, collect: bool = True) -> None:
+    """After a large piece of work: collect what only circles hold, and let the allocators return what is free.
+
+    glibc keeps freed memory per thread, and a driver has dozens of threads: without this it grows from stretch to
+    stretch by what is free in all of them. Where there is no glibc, nothing happens.
+
+    Args:
+        collect: takes a tenth of a second in a large process, the rest takes milliseconds.
+    """
+    if collect:
+        gc.collect()
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
