@@ -61,7 +61,7 @@ class Trap(Annotator):
     method = "length"
     gives = "quality"
     Config = TrapRules
-    resources = Resources(deadline_s=5.0, memory_mb=1500)
+    resources = Resources(deadline_s=20.0, memory_mb=1500)  # on a busy machine a hog takes seconds to eat that
 
     def annotate(self, clip: Clip, scratch: Path) -> Given | Absent:
         """What stands in the configuration."""
@@ -80,7 +80,7 @@ def fragile_model(frames: int, rules: TrapRules) -> None:
     if frames == rules.eats:
         hoard: list[np.ndarray] = []
         while sum(map(len, hoard)) < rules.eats_bytes:
-            hoard.append(np.ones(1 << 29, np.uint8))
+            hoard.append(np.ones(1 << 27, np.uint8))
         raise MemoryError
     while frames == rules.hangs:
         pass
