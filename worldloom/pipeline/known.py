@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from worldloom.catalogs.config import digest
+from worldloom.catalogs.memory import give_memory_back
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.ledger import WITHDRAWN, Ledger
 
@@ -188,9 +189,14 @@ def known_clips(ledger: Ledger, items: pa.Table) -> KnownClips:
         for first in range(0, len(chosen), ROWS):
             some = chosen[first : first + ROWS]
             batches.append(_clips_of(videos.take(pa.array(some)), some, told.slice(first, ROWS).to_pylist()))
+        del told
+        give_memory_back(collect=False)
     table = pa.concat_tables(batches).unify_dictionaries().combine_chunks() if batches else _CLIP.empty_table()
     batches.clear()
-    return KnownClips(_first_of_each(table), videos)
+    found = KnownClips(_first_of_each(table), videos)
+    del table
+    give_memory_back(collect=False)
+    return found
 
 
 def find_answers(ledger: Ledger, clips: KnownClips, operations: Iterable[Operation | Mapping[str, Any]]) -> None:

@@ -140,7 +140,10 @@ class _Run:
             pack_stage(self.work, self.operations),
         ]
         with self.engine:
-            clips = self._ingest(items[: self.limit], wanted[: self.limit])
+            if self._wants("ingest"):
+                ingest(self.work, items[: self.limit], wanted[: self.limit])
+            del items  # as large as all that is known about the clips
+            clips = known_clips(self.ledger, wanted[: self.limit])
             self.tables.append(ingest_tally(clips))
             self._annotate(clips)
             if not self.dry:
@@ -187,9 +190,6 @@ class _Run:
             "exit_code": exit_code,
         }
         self.layout.write_json(STATE, state)
-
-    def _ingest(self, items: Sequence[SourceItem], wanted: pa.Table) -> KnownClips:
-        return ingest(self.work, items, wanted) if self._wants("ingest") else known_clips(self.ledger, wanted)
 
     def _annotate(self, clips: KnownClips) -> None:
         if not self.dry:

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from worldloom.pipeline.engine import Stage
-from worldloom.pipeline.known import KnownClips, known_clips
 from worldloom.pipeline.ledger import Entry, wanted_rows
 from worldloom.pipeline.operations import ingest_recipe
 from worldloom.pipeline.passes.work import Work, entry_of
@@ -36,23 +35,19 @@ def wanted_items(job: Job, items: Sequence[SourceItem]) -> pa.Table:
     return wanted_rows((item.id, "ingest", recipe, item.fingerprint()) for item in items)
 
 
-def ingest(work: Work, items: Sequence[SourceItem], wanted: pa.Table) -> KnownClips:
+def ingest(work: Work, items: Sequence[SourceItem], wanted: pa.Table) -> None:
     """Ingest what is due.
 
     Args:
         work: the job at work.
         items: of the sources.
         wanted: a row for each, of `wanted_items`.
-
-    Returns:
-        The clips of all items.
     """
     known = work.ledger.answers("ingest", ingest_recipe(work.job), wanted)
     due = np.flatnonzero(known["status"].is_null().to_numpy() | work.to_retry(known))
     work.due["ingest"] = len(due), len(items) - len(due)
     if len(due) and not work.dry:
         _run(work, items, wanted, due)
-    return known_clips(work.ledger, wanted)
 
 
 def _run(work: Work, items: Sequence[SourceItem], wanted: pa.Table, due: np.ndarray) -> None:
