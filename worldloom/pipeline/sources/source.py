@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worldloom.catalogs.formats.trajectory import Trajectory
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceItem:
     """One video of a source, or one thing in it that turned out not to be one.
 
