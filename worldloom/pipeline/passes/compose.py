@@ -19,10 +19,13 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import columns_told
 from worldloom.pipeline.funnel import Tally
-from worldloom.pipeline.known import BATCH, KnownClips, is_among
+from worldloom.pipeline.known import KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.settings import Compose, Derive
+
+BATCH = 16_384
+"""Clips whose figures are in memory at once; each batch asks the ledger once per operation."""
 
 TAKEN_DOWN = "taken_down"
 """Reason of a clip that was removed from the dataset for good: no later run brings it back."""
