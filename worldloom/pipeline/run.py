@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.memory import frugal_memory
 from worldloom.catalogs.storage import absolute
 from worldloom.pipeline.check import check_job
 from worldloom.pipeline.clean import PUT_AWAY
@@ -85,7 +86,11 @@ def run_job(
     job = job.model_copy(update={"execution": execution, "pack": packing, "out": absolute(job.out)})
     if dry_run:
         return _Run(job, Ledger(job.out), progress, limit=limit, only=only, retry=retry, dry=True).go()
-    with Lock(job.out) as lock, Ledger(job.out, writable=True, held=lambda: not lock.lost) as ledger:
+    with (
+        frugal_memory(),
+        Lock(job.out) as lock,
+        Ledger(job.out, writable=True, held=lambda: not lock.lost) as ledger,
+    ):
         run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False, engine=engine, items=items)
         if lock.note:
             run.notes.append(lock.note)

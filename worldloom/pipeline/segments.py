@@ -29,8 +29,12 @@ COMPACT_ABOVE_SEGMENTS = 200
 SETTLED_ROWS = 1_000_000
 """A segment of so many rows is left alone by compaction: rewriting it again and again would cost more than it saves."""
 
-COPY_ROWS = 65_536
-"""Rows that compaction holds in memory at once."""
+COPY_ROWS = 1024
+"""Rows that compaction reads at once."""
+
+GROUP_ROWS, GROUP_BYTES = 16_384, 4_000_000
+"""A row group ends at either (default ours). Compaction holds one in memory, and who looks rows up by their number
+reads few of them."""
 
 MEMORY_LIMIT = "1GB"
 """Of DuckDB, which spills to the machine's temporary folder beyond it (default ours)."""
@@ -70,7 +74,7 @@ class Segments:
     def append(self, table: pa.Table) -> None:
         """Write rows as a segment; it is there as a whole or not at all."""
         name = self._new_name(table["sequence"][0].as_py())
-        write_table(self._store, name, table)
+        write_table(self._store, name, table, row_group_size=GROUP_ROWS)
         self.names.append(name)
         self._rows[name] = len(table)
 
@@ -106,26 +110,39 @@ class Segments:
             self._merge(batch)
 
     def _merge(self, names: list[str]) -> None:
-        """Row group by row group: what is in memory at once are the numbers of the rows to keep."""
+        """Row group by row group: what is in memory at once are one of them and the numbers of the rows to keep."""
         keep = self._last_words(names)
-        taken = np.zeros(len(keep), bool)
         target = self._new_name(int(keep[0]))
         with self._layout.scratch() as scratch:
             draft = scratch / "segment.parquet"
             with pq.ParquetWriter(draft, self._schema) as writer:
-                for name in names:
-                    with pq.ParquetFile(self._store.local(name)) as file:
-                        for batch in file.iter_batches(COPY_ROWS):
-                            sequence = batch["sequence"].to_numpy()
-                            place = np.minimum(np.searchsorted(keep, sequence), len(keep) - 1)
-                            chosen = (keep[place] == sequence) & ~taken[place]
-                            taken[place[chosen]] = True
-                            writer.write_batch(batch.filter(pa.array(chosen)))
+                group: list[pa.RecordBatch] = []
+                for batch in self._kept(names, keep):
+                    group.append(batch)
+                    large = sum(one.nbytes for one in group) >= GROUP_BYTES
+                    if large or sum(len(one) for one in group) >= GROUP_ROWS:
+                        writer.write_table(pa.Table.from_batches(group))
+                        group = []
+                if group:
+                    writer.write_table(pa.Table.from_batches(group))
             self._store.take(draft, target)
         self._rows[target] = len(keep)
         for name in names:
             self._store.delete(name)
         self.refresh()
+
+    def _kept(self, names: list[str], keep: np.ndarray) -> Iterator[pa.RecordBatch]:
+        """The rows with these numbers, each once."""
+        taken = np.zeros(len(keep), bool)
+        for name in names:
+            with pq.ParquetFile(self._store.local(name)) as file:
+                for batch in file.iter_batches(COPY_ROWS, use_threads=False):
+                    sequence = batch["sequence"].to_numpy()
+                    place = np.minimum(np.searchsorted(keep, sequence), len(keep) - 1)
+                    chosen = (keep[place] == sequence) & ~taken[place]
+                    taken[place[chosen]] = True
+                    if chosen.any():
+                        yield batch.filter(pa.array(chosen))
 
     def _last_words(self, names: list[str]) -> np.ndarray:
         before, self.names = self.names, names
