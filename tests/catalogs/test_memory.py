@@ -5,9 +5,10 @@ import gc
 import weakref
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
-from worldloom.catalogs.memory import give_memory_back
+from worldloom.catalogs.memory import frugal_memory, give_memory_back
 
 
 class Circle:
@@ -37,3 +38,11 @@ def test_the_c_library_is_asked_where_it_can_be(library: SimpleNamespace, monkey
 
 
 calls: list[int] = []
+
+
+def test_a_frugal_process_goes_back_to_the_pool_it_had() -> None:
+    before = pa.default_memory_pool().backend_name
+    with pytest.raises(KeyError), frugal_memory():
+        assert pa.default_memory_pool().backend_name == "system"
+        raise KeyError
+    assert pa.default_memory_pool().backend_name == before

@@ -152,6 +152,27 @@ def test_a_long_run_compacts_on_the_way_and_leaves_large_segments_alone(
     assert [row["item"] for row in Ledger(tmp_path).latest().to_pylist()] == [f"{number:02d}" for number in range(80)]
 
 
+@pytest.mark.parametrize(
+    ("rows", "bytes_", "groups"), [(5, 10**9, [6, 6]), (10**9, 300, [3] * 4), (10**9, 10**9, [12])]
+)
+def test_compaction_holds_one_row_group_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, bytes_: int, groups: list[int]
+) -> None:
+    with Ledger(tmp_path, writable=True) as ledger:
+        for number in range(12):
+            ledger.append(entry(f"{number:02d}"))
+            if number % 3 == 2:
+                ledger.flush()
+    monkeypatch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 1)
+    monkeypatch.setattr(segments_module, "GROUP_ROWS", rows)
+    monkeypatch.setattr(segments_module, "GROUP_BYTES", bytes_)
+    with Ledger(tmp_path, writable=True) as ledger:
+        assert [row["item"] for row in ledger.latest().to_pylist()] == [f"{number:02d}" for number in range(12)]
+    (merged,) = segments(tmp_path)
+    about = pq.read_metadata(merged)
+    assert [about.row_group(number).num_rows for number in range(about.num_row_groups)] == groups
+
+
 @pytest.mark.parametrize("kills_at", range(7))
 def test_compaction_may_be_killed_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills_at: int) -> None:
     """Before the merged segment is there, and after each segment that it replaces is gone."""
