@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -66,6 +67,14 @@ def bomb() -> None:
 
 def one_big_block() -> int:
     return len(bytearray(8 << 30))
+
+
+def a_block(mb: int) -> int:
+    return len(bytearray(mb << 20))
+
+
+def limit_of_address_space() -> int:
+    return resource.getrlimit(resource.RLIMIT_AS)[0]
 
 
 def chatter() -> str:

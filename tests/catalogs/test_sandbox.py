@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from worldloom.catalogs.sandbox import (
     ChildDisk,
     ChildFailure,
     ChildMemory,
+    ChildNotStarted,
     ChildRaised,
     ChildTimeout,
     Limits,
@@ -112,6 +115,34 @@ def test_a_memory_bomb_is_stopped(child: Child, do: str) -> None:
 def test_resident_memory_is_watched_where_address_space_cannot_be_limited(child: Child) -> None:
     with Child(child.entry, Limits(memory_mb=128, address_space=False)) as other, pytest.raises(ChildMemory):
         other.call({"do": "bomb"})
+
+
+def test_a_call_may_have_a_memory_limit_of_its_own(child: Child) -> None:
+    assert child.call({"do": "a_block", "mb": 100}) == 100 << 20
+    with pytest.raises(ChildMemory, match="64 MB"):
+        child.call({"do": "a_block", "mb": 100}, memory_mb=64)
+    assert child.call({"do": "a_block", "mb": 600}, memory_mb=1000) == 600 << 20
+    with pytest.raises(ChildMemory, match="256 MB"):
+        child.call({"do": "a_block", "mb": 600})
+
+
+def test_address_space_is_free_where_it_cannot_be_limited(child: Child) -> None:
+    with Child(child.entry, Limits(memory_mb=128, address_space=False)) as other:
+        assert other.call({"do": "limit_of_address_space"}, memory_mb=64) == resource.RLIM_INFINITY
+
+
+def test_a_machine_without_room_for_a_process_is_a_failure_of_the_call(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(ChildNotStarted, match="temporarily unavailable") as failure:
+            child.call({"do": "pid"})
+    assert failure.value.reason == "not_started"
+    assert_works(child)
 
 
 def test_output_does_not_break_the_protocol(child: Child, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.sandbox import _spawn
 from worldloom.pipeline.envelope import ATTEMPTS_AT_DEATH, Envelope
 
 calls = 0
@@ -69,6 +70,35 @@ def test_whatever_happens_comes_back_as_an_ending(
 def test_an_exception_says_where(envelope: Envelope) -> None:
     ending = envelope.call({"what": "raise"})
     assert "not a number" in ending.error and "test_envelope.py" in ending.trace
+
+
+def test_a_row_for_which_no_process_starts_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = iter([True, False])
+
+    def spawn(threads: int) -> Any:
+        if next(refused):
+            raise OSError("out of processes")
+        return _spawn(threads)
+
+    monkeypatch.setattr("worldloom.catalogs.sandbox._spawn", spawn)
+    monkeypatch.setattr("worldloom.pipeline.envelope.WAIT_TO_START_S", 0.0)
+    envelope = Envelope("tests.pipeline.test_envelope:entry", deadline_s=60.0, memory_mb=1000, recycle_after=100)
+    try:
+        ending = envelope.call({"what": "work"})
+        assert (ending.status, ending.attempts) == ("ok", 2)
+        envelope.close()
+        refused = iter([True, True])
+        ending = envelope.call({"what": "work"})
+        assert (ending.status, ending.reason, ending.attempts) == ("failed", "not_started", 2)
+        assert "out of processes" in ending.error
+    finally:
+        envelope.close()
+
+
+def test_limits_of_a_call_are_those_of_its_evidence(envelope: Envelope) -> None:
+    ending = envelope.call({"what": "eat"}, deadline_s=9.0, memory_mb=500)
+    assert "500 MB" in ending.error
+    assert (ending.call["limits"]["deadline_s"], ending.call["limits"]["memory_mb"]) == (9.0, 500)
 
 
 def test_a_row_that_hangs_is_ended_once(envelope: Envelope) -> None:

@@ -173,6 +173,24 @@ def test_who_stood_still_learns_that_the_lock_is_lost(place: str, monkeypatch: p
     assert in_it(place)["token"] == "theirs", "what is somebody else's stays"
 
 
+def test_before_a_write_the_lock_itself_is_asked(place: str) -> None:
+    """The machine stood still: no heartbeat has noticed yet."""
+    with Lock(place) as lock:
+        assert lock.held() and not lock.lost
+        put_lock(place, host="elsewhere", token="theirs")
+        assert not lock.lost and not lock.held() and lock.lost
+    assert in_it(place)["token"] == "theirs"
+
+
+def test_a_store_that_is_away_for_a_moment_takes_no_lock_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Lock(tmp_path) as lock:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError("away")))
+            assert lock.held()
+        put_lock(str(tmp_path), host="elsewhere", token="theirs")
+        assert not lock.held()
+
+
 def test_a_lock_taken_over_a_moment_before_stays_where_it_is(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

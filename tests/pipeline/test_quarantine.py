@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -25,7 +26,7 @@ from worldloom.pipeline.in_process import InProcess
 from worldloom.pipeline.job import load_job
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry
-from worldloom.pipeline.quarantine import case_name, read_case, remove_case, write_case
+from worldloom.pipeline.quarantine import case_name, forget_solved, read_case, write_case
 from worldloom.pipeline.run import run_job
 from worldloom.pipeline.settings import Job
 
@@ -174,9 +175,11 @@ def test_every_item_has_a_file_of_its_own(tmp_path: Path) -> None:
     for item, path in zip(items, paths, strict=True):
         assert path.resolve().parent == (tmp_path / "quarantine" / "pose").resolve() and len(path.name) < 200
         assert read_case(FolderStore(path.parent), path.name).item == item
-        remove_case(layout, "pose", item)
-        assert not path.exists()
-    remove_case(layout, "pose", "was never there")
+    for number, path in enumerate(paths):
+        statuses = ["ok" if place <= number else "failed" for place in range(len(items))]
+        forget_solved(layout, "pose", pa.chunked_array([items]), pa.chunked_array([statuses]))
+        assert not path.exists() and all(one.exists() for one in paths[number + 1 :])
+    forget_solved(layout, "never", pa.chunked_array([["a"]]), pa.chunked_array([["ok"]]))
     assert (tmp_path / case_name("../up", "a")).resolve().is_relative_to((tmp_path / "quarantine").resolve())
 
 

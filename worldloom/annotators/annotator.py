@@ -26,7 +26,8 @@ class Resources:
     Attributes:
         cpus: cores; what changes bytes runs on one thread each.
         gpus: share of a GPU.
-        memory_mb: address space the child process may use beyond what its imports took.
+        memory_mb: what the child process may use beyond what its imports took; decoded frames of the clip count, and
+            what operations before this one have kept. On CPUs address space too, on a GPU resident memory alone.
         deadline_s: wall-clock limit per clip.
     """
 

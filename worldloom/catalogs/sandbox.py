@@ -38,6 +38,7 @@ from worldloom.catalogs.sandbox_failures import (
     ChildDisk,
     ChildFailure,
     ChildMemory,
+    ChildNotStarted,
     ChildRaised,
     ChildTimeout,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "ChildDisk",
     "ChildFailure",
     "ChildMemory",
+    "ChildNotStarted",
     "ChildRaised",
     "ChildTimeout",
     "Limits",
@@ -155,21 +157,25 @@ class Child:
         self.limits = limits or Limits()
         self._running: _Running | None = None
         self._finalizer: Any = None
+        self._memory_mb = self.limits.memory_mb
 
-    def call(self, payload: Any = None, deadline_s: float | None = None) -> Any:
+    def call(self, payload: Any = None, deadline_s: float | None = None, memory_mb: int | None = None) -> Any:
         """Call the function in the child.
 
         Args:
             payload: plain picklable values.
             deadline_s: wall-clock limit of this call; that of the limits where not given. Starting does not count.
+            memory_mb: limit of this call, what earlier ones have left behind included; as above.
 
         Raises:
             BadInput, UsageError: raised by the function.
             ChildDied, ChildTimeout, ChildMemory: the child is gone; the next call starts another.
+            ChildNotStarted: the machine has no room for another process.
             ChildDisk: it could not write, for lack of room; ChildRaised: any other exception of the function.
         """
-        message = pickle.dumps(payload, protocol=5)
+        self._memory_mb = memory_mb or self.limits.memory_mb
         running = self._started()
+        message = pickle.dumps((self._address_space_bytes(), payload), protocol=5)
         limit_s = self.limits.deadline_s if deadline_s is None else deadline_s
         kind, value = self._exchange(running, message, limit_s, "the call")
         running.calls += 1
@@ -200,13 +206,16 @@ class Child:
         if self._running is not None and self._running.process.poll() is not None:
             self.close()  # it was ended from outside between two calls
         if self._running is None:
-            running = _spawner().submit(_spawn, self.limits.threads).result()
+            try:
+                running = _spawner().submit(_spawn, self.limits.threads).result()
+            except (OSError, psutil.Error) as error:
+                raise ChildNotStarted(f"{self.entry}: no process can be started for it ({error})") from error
             self._running = running
             self._finalizer = weakref.finalize(self, running.kill)
             order = {
                 "path": [str(Path(entry).absolute()) for entry in sys.path],
                 "entry": self.entry,
-                "address_space_bytes": self.limits.memory_mb << 20 if self.limits.address_space else 0,
+                "address_space_bytes": self._address_space_bytes(),
                 "file_bytes": self.limits.file_mb << 20,
             }
             what = f"importing {self.entry.partition(':')[0]}"
@@ -217,12 +226,15 @@ class Child:
             running.rss_after_imports = running.watch.memory_info().rss
         return self._running
 
+    def _address_space_bytes(self) -> int:
+        return self._memory_mb << 20 if self.limits.address_space else 0
+
     def _exchange(self, running: _Running, message: bytes, limit_s: float, what: str) -> tuple[str, Any]:
         """Send one message and wait for the answer, watching time and memory; the child is ended if either runs out."""
         end = time.monotonic() + limit_s
         try:
             running.log.truncate(0)
-            answer = _converse(running, message, end, self.limits.memory_mb << 20)
+            answer = _converse(running, message, end, self._memory_mb << 20)
             kind, value = pickle.loads(answer)  # noqa: S301 -- from our own child
         except BaseException as error:
             if isinstance(error, TimeoutError):
@@ -244,12 +256,12 @@ class Child:
         if isinstance(error, TimeoutError):
             return ChildTimeout(f"{self.entry}: {what} took longer than {limit_s:g} s and was ended")
         if isinstance(error, MemoryError):
-            return ChildMemory(f"{self.entry}: {what} took more than {self.limits.memory_mb} MB and was ended")
+            return ChildMemory(f"{self.entry}: {what} took more than {self._memory_mb} MB and was ended")
         if not isinstance(error, (EOFError, OSError, pickle.UnpicklingError, ValueError, TypeError)):
             return error
         said = f"; its last words: {last_words[-_SENTENCE_BYTES:]}" if last_words else ""
         if "bad_alloc" in last_words:
-            return ChildMemory(f"{self.entry}: {what} wanted more than {self.limits.memory_mb} MB{said}")
+            return ChildMemory(f"{self.entry}: {what} wanted more than {self._memory_mb} MB{said}")
         if died_of is not None and died_of < 0:
             name = _signal_name(-died_of)
             return ChildDied(f"{self.entry}: {what} ended the process by {name}{said}", name)
@@ -266,7 +278,7 @@ class Child:
         if kind == "usage":
             raise UsageError(value)
         if kind == "memory":
-            raise ChildMemory(f"{self.entry}: it wanted more than {self.limits.memory_mb} MB ({value})")
+            raise ChildMemory(f"{self.entry}: it wanted more than {self._memory_mb} MB ({value})")
         if kind == "disk":
             reason, message, trace = value
             raise ChildDisk(f"{self.entry}: {message}", reason, trace)

@@ -45,8 +45,8 @@ def main() -> None:
     order = pickle.loads(_receive(link))  # noqa: S301 -- from our own parent
     try:
         function = _import(order["entry"], order["path"])
-        if order["address_space_bytes"]:
-            _limit_address_space(order["address_space_bytes"])
+        imported = _address_space()
+        _limit_address_space(imported, order["address_space_bytes"])
         _limit(resource.RLIMIT_FSIZE, order["file_bytes"])
     except BaseException as error:
         _send(link, *_problem(error))
@@ -57,16 +57,18 @@ def main() -> None:
             message = _receive(link)
         except (EOFError, OSError):
             return
-        kind, value = _answer(function, message)
+        kind, value = _answer(function, message, imported)
         try:
             _send(link, kind, value)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             _send(link, "raised", (type(error).__name__, f"the result cannot be sent: {error}", ""))
 
 
-def _answer(function: Callable[[Any], Any], message: bytes) -> tuple[str, Any]:
+def _answer(function: Callable[[Any], Any], message: bytes, imported: int) -> tuple[str, Any]:
     try:
-        return "result", function(pickle.loads(message))  # noqa: S301 -- from our own parent
+        extra_bytes, payload = pickle.loads(message)  # noqa: S301 -- from our own parent
+        _limit_address_space(imported, extra_bytes)
+        return "result", function(payload)
     except BaseException as error:  # SystemExit too: the parent decides when the child ends
         return _problem(error)
 
@@ -113,11 +115,16 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _limit_address_space(extra_bytes: int) -> None:
+def _address_space() -> int:
+    """Bytes in use; 0 on macOS, which refuses RLIMIT_AS: the parent watches resident memory there too."""
     if sys.platform != "linux":
-        return  # macOS refuses RLIMIT_AS; the parent still watches resident memory
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    _limit(resource.RLIMIT_AS, used + extra_bytes)
+        return 0
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _limit_address_space(imported: int, extra_bytes: int) -> None:
+    if imported and extra_bytes:
+        _limit(resource.RLIMIT_AS, imported + extra_bytes)
 
 
 def _limit(kind: int, wanted: int) -> None:

@@ -37,6 +37,12 @@ class ChildDied(ChildFailure):
         return type(self), (str(self), self.signal, self.status), self.__dict__
 
 
+class ChildNotStarted(ChildFailure):
+    """There is no process to call: the machine has no room for one (processes, memory, open files, temporary files)."""
+
+    reason = "not_started"
+
+
 class ChildTimeout(ChildFailure):
     """The call ran past its deadline; the process was killed."""
 

@@ -96,7 +96,8 @@ def find_redundant(layout: Layout, *, clips: bool = False, manifests: int | None
     _add(found, layout, "shards and catalogs", "no manifest that stays names them", shards)
     if clips:
         packed = _packed_clips(layout, kept)
-        _add(found, layout, "clips", "they lie in the dataset as they are", [layout.video_name(key) for key in packed])
+        names = [layout.video_name(state["ingest"], key) for key in packed]
+        _add(found, layout, "clips", "they lie in the dataset as they are", names)
         if packed:
             found.notes.append(
                 "without the clips no operation can look at their frames and no other shard can be packed; "
@@ -289,7 +290,7 @@ def _forget(layout: Layout, found: Cleaning) -> None:
             draft = scratch / "segment.parquet"
             rows = connection.sql("SELECT * FROM known SEMI JOIN kept USING (sequence) ORDER BY sequence")
             rows.write_parquet(str(draft))
-            layout.store.take(draft, f"ledger/{first:012d}-{uuid.uuid4().hex[:8]}.parquet")
+            layout.store.take(draft, f"ledger/{first:016d}-{uuid.uuid4().hex[:8]}.parquet")
     for name in old:
         layout.store.delete(name)
 

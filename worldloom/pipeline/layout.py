@@ -34,31 +34,35 @@ class Layout:
         self.store: Store = open_store(out)
         self.dataset = inside(out, "dataset")
 
-    def video_name(self, key: str) -> str:
-        """The mp4 of an ingested clip."""
-        return f"clips/{key[:2]}/{key}.mp4"
+    def part_name(self, operation: str, recipe: str) -> str:
+        """A new file of results of one operation."""
+        return f"annotations/{operation}/{recipe}/part-{uuid.uuid4().hex}.parquet"
 
-    def truth_name(self, key: str) -> str:
-        """What a renderer knows about a clip; never packed."""
-        return f"truth/{key[:2]}/{key}.zip"
+    def video_name(self, recipe: str, key: str) -> str:
+        """The mp4 that ingest by this recipe makes of a clip; by another one the same key may be larger or longer."""
+        return f"clips/{recipe}/{key[:2]}/{key}.mp4"
 
-    def blob_name(self, operation: str, recipe: str, key: str) -> str:
-        """A large result."""
-        return f"blobs/{operation}/{recipe}/{key[:2]}/{key}.npz"
+    def truth_name(self, recipe: str, key: str) -> str:
+        """What a renderer knows about a clip that ingest has made by this recipe; never packed."""
+        return f"truth/{recipe}/{key[:2]}/{key}.zip"
+
+    def blob_name(self, operation: str, recipe: str, key: str, sha256: str) -> str:
+        """A large result. Of what it is, too: the same recipe finds something else where a person has corrected what
+        it builds on, and both answers stay."""
+        return f"blobs/{operation}/{recipe}/{key[:2]}/{key}-{sha256[:16]}.npz"
 
     def shard_name(self, name: str) -> str:
         """A shard of the dataset."""
         return f"dataset/shards/{name}"
 
-    def video(self, key: str) -> Path:
+    def video(self, recipe: str, key: str) -> Path:
         """A local file to read the clip's mp4 from; in a folder it is the file itself, whether or not it is there.
 
         Raises:
             FileNotFoundError: it is not in the object store.
         """
-        if isinstance(self.store, FolderStore):
-            return self.store.folder / self.video_name(key)
-        return self.store.local(self.video_name(key))
+        name = self.video_name(recipe, key)
+        return self.store.folder / name if isinstance(self.store, FolderStore) else self.store.local(name)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -11,7 +11,6 @@ import json
 import socket
 import threading
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -303,7 +302,7 @@ class Ledger:
             return self._segments.ask(query, parameters, **tables)
 
     def _write_part(self, operation: str, recipe: str, entries: list[Entry]) -> None:
-        name = f"annotations/{operation}/{recipe}/part-{uuid.uuid4().hex}.parquet"
+        name = self._layout.part_name(operation, recipe)
         table = pa.table(
             {
                 "item": pa.array([entry.item for entry in entries], pa.string()),

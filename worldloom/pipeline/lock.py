@@ -9,6 +9,7 @@ import socket
 import threading
 import uuid
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Lock:
         self.note = ""
         self.lost = False
         self._stop = threading.Event()
+        self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
         store = open_store(place)
         self._file: _File = _LinkedFile(store) if isinstance(store, FolderStore) else _StoredFile(store)
@@ -71,6 +73,15 @@ class Lock:
             self._thread.join()  # a heartbeat under way would come between
         self._file.release()
 
+    def held(self) -> bool:
+        """Whether it is still ours; the lock itself is asked, for a machine that stood still has not noticed it.
+
+        Where the store does not answer, what was last known counts: nothing can be written there either.
+        """
+        with self._guard, suppress(Exception):
+            self.lost = self.lost or not self._file.ours()
+        return not self.lost
+
     def _held(self) -> Lock:
         self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
         self._thread.start()
@@ -78,10 +89,9 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
-            try:
-                self.lost = not self._file.beat()
-            except Exception:  # noqa: S112 -- a store that is away for a moment; who took the lock meanwhile, shows then
-                continue
+            # A store may be away for a moment; who took the lock meanwhile, shows afterwards.
+            with self._guard, suppress(Exception):
+                self.lost = self.lost or not self._file.beat()
             if self.lost:
                 return
 
@@ -108,6 +118,10 @@ class _File(ABC):
     @abstractmethod
     def beat(self) -> bool:
         """Show that its holder lives; False where it is no longer ours."""
+
+    @abstractmethod
+    def ours(self) -> bool:
+        """Whether it still is."""
 
     @abstractmethod
     def release(self) -> None:
@@ -173,16 +187,17 @@ class _LinkedFile(_File):
             draft.unlink(missing_ok=True)
 
     def beat(self) -> bool:
-        if not self._ours():
+        if not self.ours():
             return False
         os.utime(self.path)
         return True
 
     def release(self) -> None:
-        if self._ours():
+        if self.ours():
             self.path.unlink(missing_ok=True)
 
-    def _ours(self) -> bool:
+    def ours(self) -> bool:
+        """See `_File`."""
         chain = self._chain()
         return len(chain) == 1 and chain[0].token == self.token
 
@@ -232,7 +247,7 @@ class _StoredFile(_File):
         self._version = ""
 
     def create(self) -> bool:
-        return self._store.create(_NAME, self._me()) and self._ours()
+        return self._store.create(_NAME, self._me()) and self.ours()
 
     def holder(self) -> tuple[dict[str, Any], float] | None:
         clock = f"lock-clock-{self.token}"
@@ -246,16 +261,17 @@ class _StoredFile(_File):
         return _parsed(found.data), now.modified_s - found.modified_s
 
     def seize(self) -> bool:
-        return self._store.replace_if(_NAME, self._me(), self._version) and self._ours()
+        return self._store.replace_if(_NAME, self._me(), self._version) and self.ours()
 
     def beat(self) -> bool:
         return self.seize()
 
     def release(self) -> None:
-        if self._ours():
+        if self.ours():
             self._store.replace_if(_NAME, self._me(released=True), self._version)
 
-    def _ours(self) -> bool:
+    def ours(self) -> bool:
+        """See `_File`."""
         found = self._store.versioned(_NAME)
         if found is None or _parsed(found.data).get("token") != self.token:
             return False

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from worldloom.annotators.annotator import GIVERS, Annotator, annotator_class
-from worldloom.catalogs.config import digest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import MEMBERS_GIVEN
 from worldloom.pipeline.operation import GIVEN_BY, Operation
 from worldloom.pipeline.settings import Job
 
-INGEST_VERSION = "1"
-"""Changes whenever ingest makes other clips of the same video."""
-
 
 def ingest_recipe(job: Job) -> str:
     """Digest of what decides how a video becomes clips."""
-    return digest(["ingest", INGEST_VERSION, job.ingest.model_dump(mode="json")])
+    return job.ingest.recipe()
 
 
 def plan_operations(job: Job) -> list[Operation]:

@@ -244,7 +244,7 @@ def _entry_of(layout: Layout, one: Correction, gives: str, frames: int) -> Entry
     if gives in BLOBS:
         # By its digest: packing may still read the one before.
         sha256 = hashlib.sha256(value["value.npz"]).hexdigest()
-        name = layout.blob_name(one.operation, HUMAN, f"{one.key}-{sha256[:16]}")
+        name = layout.blob_name(one.operation, HUMAN, one.key, sha256)
         layout.store.write(name, value["value.npz"])
         stored = {"blob": name.encode(), "blob.sha256": sha256.encode()}
     return Entry(

@@ -6,6 +6,9 @@ import io
 import zipfile
 from collections.abc import Mapping
 
+RECIPE = "recipe"
+"""Beside the members of a clip's record: by which recipe it was ingested."""
+
 
 def pack_parcel(members: Mapping[str, bytes]) -> bytes:
     """Named byte strings as one; equal input gives equal bytes (a stored zip without times)."""
@@ -22,3 +25,10 @@ def unpack_parcel(data: bytes) -> dict[str, bytes]:
     """The inverse of `pack_parcel`."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def record_members(parcel: Mapping[str, bytes], key: str) -> tuple[dict[str, bytes], str]:
+    """Members of one clip in the payload of its video, and the recipe under which its files lie."""
+    prefix = f"{key}/"
+    members = {name.removeprefix(prefix): data for name, data in parcel.items() if name.startswith(prefix)}
+    return members, members.pop(RECIPE).decode()

@@ -1,6 +1,7 @@
 """Quarantine: one file per failed row that says all about it, and the one command that does it again, alone.
 
-`OUT/quarantine/<operation>/<item>.json` appears with the failure and is gone when a retry succeeds. It is for people
+`OUT/quarantine/<operation>/<item>.json` is there before the ledger knows of the failure, and is gone at the end of the
+pass in which the row no longer fails. It is for people
 and for `worldloom.pipeline.again`; the ledger knows everything that a run needs.
 """
 
@@ -12,10 +13,14 @@ import platform
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldloom.catalogs.errors import UsageError
@@ -75,8 +80,11 @@ def case_name(operation: str, item: str) -> str:
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", item)
     if not name or name != item or len(name) > _LONGEST_NAME or name.startswith("."):
         name = f"{name[-_LONGEST_NAME:].lstrip('.')}-{hashlib.sha256(item.encode()).hexdigest()[:8]}"
-    folder = re.sub(r"[^A-Za-z0-9_.-]+", "_", operation).lstrip(".")
-    return f"{FOLDER}/{folder}/{name}.json"
+    return f"{_folder(operation)}/{name}.json"
+
+
+def _folder(operation: str) -> str:
+    return f"{FOLDER}/{re.sub(r'[^A-Za-z0-9_.-]+', '_', operation).lstrip('.')}"
 
 
 def write_case(layout: Layout, entry: Entry, evidence: Mapping[str, Any]) -> str:
@@ -100,9 +108,28 @@ def write_case(layout: Layout, entry: Entry, evidence: Mapping[str, Any]) -> str
     return name
 
 
-def remove_case(layout: Layout, operation: str, item: str) -> None:
-    """Take the file of a row away that is no longer failed, if there is one."""
-    layout.store.delete(case_name(operation, item))
+def forget_solved(layout: Layout, operation: str, items: pa.ChunkedArray, statuses: pa.ChunkedArray) -> None:
+    """Take the files of rows away that have ended otherwise since; the ledger has these rows by then.
+
+    Args:
+        layout: of the working folder.
+        operation: whose rows.
+        items: of all rows that the job asks for.
+        statuses: how each has ended; null where it has not.
+    """
+    files = [name for name in layout.store.names(_folder(operation)) if name.endswith(".json")]
+    if not files:
+        return
+    said = [PurePosixPath(name).stem for name in files]
+    unknown = pc.index_in(pa.array(said, pa.string()), value_set=items).is_null().to_pylist()
+    for number, (name, odd) in enumerate(zip(files, unknown, strict=True)):
+        if odd:  # an item whose name no file can have
+            with suppress(UsageError):
+                said[number] = read_case(layout.store, name).item
+    ended = statuses.take(pc.index_in(pa.array(said, pa.string()), value_set=items))
+    for name, status in zip(files, ended.to_pylist(), strict=True):
+        if status not in (None, "failed"):
+            layout.store.delete(name)
 
 
 def read_case(store: Store, name: str) -> Case:

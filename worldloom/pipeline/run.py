@@ -29,6 +29,7 @@ from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage, removed_from
 from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
 from worldloom.pipeline.progress import Progress, Silent
+from worldloom.pipeline.quarantine import forget_solved
 from worldloom.pipeline.rows import explain_retry, was_interrupted
 from worldloom.pipeline.segments import write_table
 from worldloom.pipeline.settings import Job
@@ -89,7 +90,7 @@ def run_job(
     with (
         frugal_memory(),
         Lock(job.out) as lock,
-        Ledger(job.out, writable=True, held=lambda: not lock.lost) as ledger,
+        Ledger(job.out, writable=True, held=lock.held) as ledger,
     ):
         run = _Run(job, ledger, progress, limit=limit, only=only, retry=retry, dry=False, engine=engine, items=items)
         if lock.note:
@@ -152,6 +153,7 @@ class _Run:
             self.tables.append(ingest_tally(clips))
             self._annotate(clips)
             if not self.dry:
+                self._forget_solved(clips)
                 self.tables += annotate_tallies(clips, [operation.name for operation in self.operations])
             unknown = self.dry and any(due for due, _ in self.work.due.values())
             if self._wants("compose", "pack") and not unknown:
@@ -203,6 +205,11 @@ class _Run:
             annotate(self.work, clips, self.operations)
         else:
             find_answers(self.ledger, clips, self.operations)
+
+    def _forget_solved(self, clips: KnownClips) -> None:
+        forget_solved(self.layout, "ingest", clips.videos["item"], clips.videos["status"])
+        for operation in self.operations:
+            forget_solved(self.layout, operation.name, clips.table["key"], clips.answers[operation.name]["status"])
 
     def _compose_and_pack(self, clips: KnownClips) -> None:
         removed = removed_from(self.layout.dataset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,10 @@ reads few of them."""
 MEMORY_LIMIT = "1GB"
 """Of DuckDB, which spills to the machine's temporary folder beyond it (default ours)."""
 
+GAP = 1 << 32
+"""Rows of a driver are numbered from the last one seen on, less than this further at random: should two be at work for
+a moment, because one stood still, no two rows have one number (default ours; there is room for two million drivers)."""
+
 ATTEMPTS = 3
 """How often a reader asks again when a driver has compacted the segments under its hands."""
 
@@ -65,11 +70,12 @@ class Segments:
         self.names = sorted(name for name in self._store.names(FOLDER) if _NAME.match(name))
 
     def next_sequence(self) -> int:
-        """One more than the last row's."""
-        if not self.names:
-            return 0
-        found = self.ask("SELECT max(sequence) AS last FROM known")["last"][0].as_py()
-        return 0 if found is None else int(found) + 1
+        """A number beyond the last row's."""
+        last = -1
+        if self.names:
+            found = self.ask("SELECT max(sequence) AS last FROM known")["last"][0].as_py()
+            last = -1 if found is None else int(found)
+        return last + 1 + secrets.randbelow(GAP)
 
     def append(self, table: pa.Table) -> None:
         """Write rows as a segment; it is there as a whole or not at all."""
@@ -110,14 +116,14 @@ class Segments:
             self._merge(batch)
 
     def _merge(self, names: list[str]) -> None:
-        """Row group by row group: what is in memory at once are one of them and the numbers of the rows to keep."""
-        keep = self._last_words(names)
-        target = self._new_name(int(keep[0]))
+        """Row group by row group: what is in memory at once are one of them and the places of the rows to keep."""
+        files, rows, first = self._last_words(names)
+        target = self._new_name(first)
         with self._layout.scratch() as scratch:
             draft = scratch / "segment.parquet"
             with pq.ParquetWriter(draft, self._schema) as writer:
                 group: list[pa.RecordBatch] = []
-                for batch in self._kept(names, keep):
+                for batch in self._kept(names, files, rows):
                     group.append(batch)
                     large = sum(one.nbytes for one in group) >= GROUP_BYTES
                     if large or sum(len(one) for one in group) >= GROUP_ROWS:
@@ -126,31 +132,38 @@ class Segments:
                 if group:
                     writer.write_table(pa.Table.from_batches(group))
             self._store.take(draft, target)
-        self._rows[target] = len(keep)
+        self._rows[target] = len(rows)
         for name in names:
             self._store.delete(name)
         self.refresh()
 
-    def _kept(self, names: list[str], keep: np.ndarray) -> Iterator[pa.RecordBatch]:
-        """The rows with these numbers, each once."""
-        taken = np.zeros(len(keep), bool)
-        for name in names:
+    def _kept(self, names: list[str], files: np.ndarray, rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+        """The rows at these places: number of the file, in order, and of the row in it."""
+        bounds = np.searchsorted(files, np.arange(len(names) + 1))
+        for number, name in enumerate(names):
+            here = rows[bounds[number] : bounds[number + 1]]
+            start = 0
             with pq.ParquetFile(self._store.local(name)) as file:
                 for batch in file.iter_batches(COPY_ROWS, use_threads=False):
-                    sequence = batch["sequence"].to_numpy()
-                    place = np.minimum(np.searchsorted(keep, sequence), len(keep) - 1)
-                    chosen = (keep[place] == sequence) & ~taken[place]
-                    taken[place[chosen]] = True
-                    if chosen.any():
-                        yield batch.filter(pa.array(chosen))
+                    inside = here[slice(*np.searchsorted(here, [start, start + len(batch)]))]
+                    if len(inside):
+                        yield batch.take(pa.array(inside - start))
+                    start += len(batch)
 
-    def _last_words(self, names: list[str]) -> np.ndarray:
+    def _last_words(self, names: list[str]) -> tuple[np.ndarray, np.ndarray, int]:
+        """Where the last rows lie: numbers of the files, sorted, and of the rows in them; and the first sequence."""
         before, self.names = self.names, names
         try:
-            query = "SELECT max(sequence) AS last FROM known GROUP BY item, operation, recipe, source ORDER BY last"
-            return np.asarray(self.ask(query)["last"].to_numpy(), np.int64)
+            query = (
+                "SELECT last.file AS file, last.row AS row, last.sequence AS sequence FROM (SELECT "
+                "max_by({file: file_index, row: file_row_number, sequence: sequence}, sequence) AS last "
+                "FROM placed GROUP BY item, operation, recipe, source) ORDER BY file, row"
+            )
+            found = self.ask(query)
         finally:
             self.names = before
+        files, rows, sequence = (found[name].to_numpy().astype(np.int64) for name in ("file", "row", "sequence"))
+        return files, rows, int(sequence.min())
 
     def _count(self, name: str) -> int:
         if name not in self._rows:
@@ -159,7 +172,7 @@ class Segments:
 
     @staticmethod
     def _new_name(first: int) -> str:
-        return f"{FOLDER}/{first:012d}-{uuid.uuid4().hex[:8]}.parquet"
+        return f"{FOLDER}/{first:016d}-{uuid.uuid4().hex[:8]}.parquet"
 
     @contextmanager
     def _connected(self, tables: Mapping[str, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -177,7 +190,9 @@ class Segments:
             for name, table in tables.items():
                 connection.register(name, table)
             if places:
-                connection.execute(f"CREATE VIEW known AS SELECT * FROM read_parquet([{', '.join(places)}])")  # noqa: S608 -- quoted
+                files = f"read_parquet([{', '.join(places)}])"
+                connection.execute(f"CREATE VIEW known AS SELECT * FROM {files}")  # noqa: S608 -- quoted
+                connection.execute(f"CREATE VIEW placed AS SELECT *, file_index, file_row_number FROM {files}")  # noqa: S608
             else:
                 connection.register("known", self._schema.empty_table())
             yield connection

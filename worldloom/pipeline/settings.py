@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from worldloom.catalogs.config import Strict
+from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
@@ -16,6 +16,9 @@ from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
 AnySource = Annotated[FolderSource | RealEstate10KSource | HydraSource | WorldsSource, Field(discriminator="kind")]
+
+INGEST_VERSION = "1"
+"""Changes whenever ingest makes other clips of the same video."""
 
 
 class Ingest(Strict):
@@ -43,6 +46,10 @@ class Ingest(Strict):
         if self.max_seconds < 2 * self.min_seconds:
             raise ValueError(f"max_seconds must be at least twice min_seconds ({self.min_seconds:g})")
         return self
+
+    def recipe(self) -> str:
+        """Digest of what decides how a video becomes clips."""
+        return digest(["ingest", INGEST_VERSION, self.model_dump(mode="json")])
 
 
 class Derive(Strict):
@@ -149,7 +156,7 @@ class Execution(Strict):
             machine, or what fits on the cluster.
         gpu_workers: the same for operations that use a GPU; as many as the GPUs take where not given.
         deadline_s: wall-clock limit per clip and operation; each operation's own where not given.
-        memory_mb: memory one child process may use; each operation's own where not given.
+        memory_mb: memory one child process may use beyond what its imports took; each operation's own where not given.
         recycle_after: calls after which a child process is replaced.
         failure_budget: share of failed inputs of a pass above which the run ends with exit code 3.
         object_store_mb: of Ray on one machine; rows are small, frames never enter it.

@@ -52,7 +52,7 @@ def annotate_one(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
 def clips_of_video(path: Path, scratch: Path, height: int) -> list[Clip]:
     """The clips that ingest makes of a video, one per shot."""
     from worldloom.pipeline.layout import Layout
-    from worldloom.pipeline.parcel import unpack_parcel
+    from worldloom.pipeline.parcel import record_members, unpack_parcel
     from worldloom.pipeline.passes.ingest_video import ingest_video
     from worldloom.pipeline.settings import Ingest
     from worldloom.pipeline.sources.source import SourceItem
@@ -64,9 +64,9 @@ def clips_of_video(path: Path, scratch: Path, height: int) -> list[Clip]:
     members = unpack_parcel(answer["payload"])
     clips = []
     for key in (about["key"] for about in answer["facts"]["clips"]):
-        mine = {name.removeprefix(f"{key}/"): data for name, data in members.items() if name.startswith(f"{key}/")}
+        mine, recipe = record_members(members, key)
         clip = members_to_clip(key, mine)
-        clip.video = Layout(scratch).video(key)
+        clip.video = Layout(scratch).video(recipe, key)
         clips.append(clip)
     return clips
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -13,14 +14,14 @@ import pyarrow.parquet as pq
 
 from worldloom.catalogs.clip import Annotation, Clip
 from worldloom.catalogs.config import nearest
-from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.funnel import RunSummary, Tally
 from worldloom.pipeline.known import KnownClip, annotate_tallies, find_answers, ingest_tally, is_among, known_clips
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
-from worldloom.pipeline.parcel import unpack_parcel
+from worldloom.pipeline.parcel import record_members, unpack_parcel
 
 STATE = "state.json"
 """Operations and recipes of the job, and how its last run ended."""
@@ -37,20 +38,30 @@ def record_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip:
         key: of the clip.
         place: part file and row of its video's payload.
     """
-    prefix = f"{key}/"
-    parcel = unpack_parcel(read_payload(layout.store, *place))
-    clip = members_to_clip(
-        key, {name.removeprefix(prefix): data for name, data in parcel.items() if name.startswith(prefix)}
-    )
-    clip.video = layout.video(key)
+    members, recipe = record_members(unpack_parcel(read_payload(layout.store, *place)), key)
+    clip = members_to_clip(key, members)
+    clip.video = layout.video(recipe, key)
     return clip
 
 
 def answer_of(layout: Layout, payload: bytes) -> dict[str, bytes]:
-    """Members of an answer, its blob read from its own file."""
+    """Members of an answer, its blob read from its own file.
+
+    Raises:
+        WorldloomError: the file is gone, or no longer what was written.
+    """
     members = unpack_parcel(payload)
     if "blob" in members:
-        members["value.npz"] = layout.store.read(members.pop("blob").decode())
+        name, sha256 = members.pop("blob").decode(), members.pop("blob.sha256").decode()
+        where = f"{layout.out}/{name}"
+        remedy = "restore it from a copy, or run the job into another `out`"
+        try:
+            value = layout.store.read(name)
+        except FileNotFoundError:
+            raise WorldloomError(f"{where}: the answer that lay here is gone; {remedy}") from None
+        if hashlib.sha256(value).hexdigest() != sha256:
+            raise WorldloomError(f"{where}: the answer that lay here was changed or is damaged; {remedy}")
+        members["value.npz"] = value
     return members
 
 
@@ -145,15 +156,23 @@ class Workspace:
         Raises:
             BadInput: `bad_truth`, the file is damaged.
         """
-        name = self.layout.truth_name(key)
+        name = self.truth_name(key)
         try:
             clip = members_to_clip(key, unpack_parcel(self.layout.store.read(name)))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BadInput("bad_truth", f"cannot be read ({error})", where=f"{self.out}/{name}") from None
-        clip.video = self.layout.video(key)
+        clip.video = self.layout.video(self._recipe(key), key)
         return clip
+
+    def truth_name(self, key: str) -> str:
+        """Where in the working folder the renderer's knowledge about a clip lies, if there is any."""
+        return self.layout.truth_name(self._recipe(key), key)
+
+    def _recipe(self, key: str) -> str:
+        parcel = unpack_parcel(read_payload(self.layout.store, *self.clip(key).record))
+        return record_members(parcel, key)[1]
 
     def summary(self) -> RunSummary:
         """Where the job stands: ingest and operations from the ledger as it is now, the rest as of the last run."""

@@ -61,7 +61,8 @@ def test_a_conforming_video_is_copied(videos: Path, tmp_path: Path) -> None:
     found = ingest_all(folder(videos), tmp_path)
     clip = only(found["a.mp4"])
     assert isinstance(clip.video, Path)
-    assert clip.video == tmp_path / "clips" / clip.key[:2] / f"{clip.key}.mp4"
+    recipe = Ingest(min_seconds=0.5).recipe()
+    assert clip.video == tmp_path / "clips" / recipe / clip.key[:2] / f"{clip.key}.mp4"
     assert clip.video.read_bytes() == (videos / "a.mp4").read_bytes()
     assert (clip.frames, clip.fps, clip.width, clip.height) == (20, 10, 64, 48)
     assert clip.provenance.sha256 == hashlib.sha256((videos / "a.mp4").read_bytes()).hexdigest()
@@ -233,7 +234,7 @@ def test_a_rendered_world_keeps_its_truth_aside(tmp_path: Path) -> None:
     clip = only(next(iter(ingest_all(worlds, tmp_path).values())))
     assert (clip.frames, clip.width, clip.height) == (9, 96, 64)
     assert clip.camera is None and clip.subjects is None and set(clip.annotations) == {"ingest"}
-    with zipfile.ZipFile(tmp_path / Layout(tmp_path).truth_name(clip.key)) as parcel:
+    with zipfile.ZipFile(tmp_path / Layout(tmp_path).truth_name(Ingest(min_seconds=0.5).recipe(), clip.key)) as parcel:
         truth = members_to_clip(clip.key, {name: parcel.read(name) for name in parcel.namelist()})
     assert truth.camera is not None and truth.camera.scale == "metric" and truth.actions is not None
     assert truth.depth is not None and truth.depth.z.shape[1:] == (64, 96)

@@ -52,10 +52,20 @@ def _find_due(work: Work, clips: KnownClips, operations: Sequence[Operation]) ->
         by_hand = clips.set_by_hand.get(operation.name, np.zeros(len(clips), bool))
         again = work.to_retry(answers)
         for other in operation.after:
-            again = again | due[other]
+            again = again | due[other] | _outdated(clips, operation.name, other)
         left_alone = by_hand | (clips.given(operation.name) & ~clips.has(operation.name))
         due[operation.name] = (~clips.has(operation.name) | again) & ~left_alone
     return due
+
+
+def _outdated(clips: KnownClips, operation: str, other: str) -> np.ndarray:
+    """Clips whose answer is older than the one it builds on: a run that tried that again was killed in between.
+
+    Where a person has set the other one, the digest of what the answer is made of tells.
+    """
+    of_two = [clips.answers[name]["sequence"].fill_null(-1).to_numpy() for name in (operation, other)]
+    by_hand = clips.set_by_hand.get(other, np.zeros(len(clips), bool))
+    return np.asarray((of_two[0] >= 0) & (of_two[0] < of_two[1]) & ~by_hand)
 
 
 def _run(
@@ -120,8 +130,9 @@ def _stage(work: Work, operations: Sequence[Operation], wave: Sequence[Operation
         "out": str(work.layout.out),
         "operations": [operation.as_json() for operation in operations],
         "deadline_s": execution.deadline_s,
-        "memory_mb": memory_mb,
+        "memory_mb": execution.memory_mb,
         "recycle_after": execution.recycle_after,
+        "gpu": any(operation.gpus for operation in wave),
     }
     return Stage(
         f"annotate ({', '.join(operation.name for operation in wave)})",

@@ -169,12 +169,13 @@ def _encoded(layout: Layout, operation: Operation, key: str, annotator: Annotato
 
 def _as_blob(layout: Layout, operation: Operation, key: str, data: bytes) -> dict[str, bytes]:
     """Put a large value into a file of its own; the parcel keeps its path and digest."""
-    place = layout.blob_name(operation.name, operation.recipe, key)
+    sha256 = hashlib.sha256(data).hexdigest()
+    place = layout.blob_name(operation.name, operation.recipe, key, sha256)
     with layout.scratch() as scratch:
         draft = Path(scratch, "blob.npz")
         draft.write_bytes(data)
         layout.store.take(draft, place)
-    return {"blob": place.encode(), "blob.sha256": hashlib.sha256(data).hexdigest().encode()}
+    return {"blob": place.encode(), "blob.sha256": sha256.encode()}
 
 
 def slug(reason: str) -> str:

@@ -28,7 +28,7 @@ from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import camera_arrays, clip_to_members, subjects_arrays, write_npz
 from worldloom.catalogs.video import Encoder, VideoInfo, cfr_index, conforms, decode_source, probe
 from worldloom.pipeline.layout import Layout
-from worldloom.pipeline.parcel import pack_parcel
+from worldloom.pipeline.parcel import RECIPE, pack_parcel
 from worldloom.pipeline.settings import AnySource, Ingest
 from worldloom.pipeline.sources.source import Source, SourceItem, file_sha256
 
@@ -100,10 +100,11 @@ def _ingested(payload: Mapping[str, Any]) -> dict[str, Any]:
         about = [_about(clip) for clip in clips]
         for clip in clips:
             assert isinstance(clip.video, Path)
-            layout.store.take(clip.video, layout.video_name(clip.key))
+            layout.store.take(clip.video, layout.video_name(rules.recipe(), clip.key))
     members: dict[str, bytes] = {}
     for clip in clips:
-        members |= {f"{clip.key}/{name}": data for name, data in _record_members(clip).items()}
+        files = {**_record_members(clip), RECIPE: rules.recipe().encode()}
+        members |= {f"{clip.key}/{name}": data for name, data in files.items()}
     facts = video.facts | {"clips": about, "given": list(source.gives()), "sha256": sha256}
     return {"facts": facts, "payload": pack_parcel(members)}
 
@@ -299,7 +300,7 @@ class _Video:
         )
         draft = scratch / "truth.zip"
         draft.write_bytes(pack_parcel(clip_to_members(truth)))
-        self.layout.store.take(draft, self.layout.truth_name(clip.key))
+        self.layout.store.take(draft, self.layout.truth_name(self.rules.recipe(), clip.key))
 
 
 def _survey(path: Path, info: VideoInfo, *, cut: bool) -> Survey:

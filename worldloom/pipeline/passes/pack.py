@@ -22,6 +22,7 @@ from worldloom.pipeline.passes.compose import Chosen
 from worldloom.pipeline.passes.pack_shard import read_fragment
 from worldloom.pipeline.passes.shard_plan import PlannedShard, plan_shards
 from worldloom.pipeline.passes.work import Work, entry_of
+from worldloom.pipeline.quarantine import forget_solved
 
 DEADLINE_S = 7200.0
 """Wall-clock limit per shard (default ours); what takes time is encoding derived clips."""
@@ -73,6 +74,9 @@ def pack(work: Work, chosen: Chosen, operations: Sequence[Operation], *, append:
         _run(work, due, operations)
         known = work.ledger.entries(wanted)
         written = _written(work, known)
+        statuses = ["ok" if shard.name in written else "failed" for shard in shards]
+        names = pa.chunked_array([[shard.name for shard in shards]])
+        forget_solved(work.layout, "pack", names, pa.chunked_array([statuses]))
     ends: Counter[tuple[str, str]] = Counter()
     problem = ""
     for shard in shards:

@@ -51,8 +51,9 @@ class AnnotateSupervisor:
         out: working folder.
         operations: all operations of the job, plain data, in order.
         deadline_s: overrides each operation's own.
-        memory_mb: of the child.
+        memory_mb: overrides each operation's own.
         recycle_after: calls after which the child is replaced.
+        gpu: whether the operations run on one, where address space says nothing about memory.
     """
 
     def __init__(
@@ -61,18 +62,21 @@ class AnnotateSupervisor:
         out: str,
         operations: list[dict[str, Any]],
         deadline_s: float | None,
-        memory_mb: int,
+        memory_mb: int | None,
         recycle_after: int,
+        gpu: bool = False,
     ) -> None:
         self._out = out
         self._operations = [Operation.from_json(values) for values in operations]
-        self._deadline_s = deadline_s
+        self._deadline_s, self._memory_mb = deadline_s, memory_mb
         longest = max(operation.deadline_s for operation in self._operations)
+        largest = max(operation.memory_mb for operation in self._operations)
         self._envelope = Envelope(
             "worldloom.pipeline.passes.annotate_clip:annotate_clip",
             deadline_s=deadline_s or longest,
-            memory_mb=memory_mb,
+            memory_mb=memory_mb or largest,
             recycle_after=recycle_after,
+            address_space=not gpu,
         )
 
     def __call__(self, row: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -93,6 +97,7 @@ class AnnotateSupervisor:
                     "fresh": {name: data for name, data in answers.items() if name in operation.after},
                 },
                 deadline_s=self._deadline_s or operation.deadline_s,
+                memory_mb=self._memory_mb or operation.memory_mb,
             )
             result, payload = self._result(operation, ending)
             results.append(result)

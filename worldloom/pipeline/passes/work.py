@@ -15,7 +15,7 @@ from worldloom.pipeline.known import is_among
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.progress import Progress
-from worldloom.pipeline.quarantine import remove_case, write_case
+from worldloom.pipeline.quarantine import write_case
 from worldloom.pipeline.settings import Job
 
 EVERY_FAILURE = ("failed", "all")
@@ -67,15 +67,13 @@ class Work:
 
     def record(self, entry: Entry, evidence: Mapping[str, Any] | None = None) -> None:
         """Take an entry into the ledger; one that failed also leaves a file in `quarantine/` that says all about it."""
+        if entry.status == "failed":
+            self.failures += 1
+            write_case(self.layout, entry, evidence or {})  # first: a failed row without a file would stay without
         self.ledger.append(entry)
         self.count(entry.operation)
         if self.hear is not None:
             self.hear(entry)
-        if entry.status == "failed":
-            self.failures += 1
-            write_case(self.layout, entry, evidence or {})
-        elif self.retry or entry.operation == "pack":  # shards are tried again without being asked for
-            remove_case(self.layout, entry.operation, entry.item)
 
     def count(self, name: str, rows: int = 1) -> None:
         """Note that rows of a pass or operation ran."""

@@ -183,7 +183,7 @@ def run_tasks(run: Path) -> list[Task]:
     space = Workspace(run)
     tasks = []
     for key in space.clips():
-        truth = space.layout.truth_name(key)
+        truth = space.truth_name(key)
         if space.layout.store.exists(truth):
             found = clip_to_members(replace(space.load(key), video=None))
             digests = [hashlib.sha256(data).hexdigest() for data in [*found.values(), space.layout.store.read(truth)]]
