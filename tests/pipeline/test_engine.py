@@ -81,6 +81,7 @@ def test_rows_that_shared_a_task_with_a_killer_are_done_without_it(
         out = list(engine.run(doubler(tmp_path, deaths=99), ({"number": number} for number in range(40))))
     assert sorted(result["number"] for result, _ in out) == list(range(40))
     assert [result["number"] for result, _ in out if "lost" in result] == [3]
+    assert len(list(tmp_path.iterdir())) == (1 + ROUNDS_ALONE) * (1 + RETRIES), "once with them, then alone"
 
 
 def test_rows_leave_one_by_one_and_are_read_as_they_are_needed(

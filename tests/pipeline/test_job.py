@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.fakes import Still
+from worldloom.annotators.annotator import Resources
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.job import job_for_folder, job_yaml, load_job
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
@@ -14,6 +16,13 @@ from worldloom.pipeline.settings import Job
 BRIGHTNESS = "tests.pipeline.fakes:Brightness"
 STILL = "tests.pipeline.fakes:Still"
 LABELS = "tests.pipeline.fakes:Labels"
+
+
+class Endless(Still):
+    """Declares a deadline that is none."""
+
+    name = "endless"
+    resources = Resources(deadline_s=float("inf"))
 
 
 def folder_source(path: Path) -> list[dict[str, str]]:
@@ -30,6 +39,12 @@ def folder_source(path: Path) -> list[dict[str, str]]:
         ({"annotate": [{BRIGHTNESS: {"time": 2}}]}, "did you mean 'times'"),
         ({"annotate": [LABELS]}, "'labels' needs camera, which nothing in this job gives; add 'pose'"),
         ({"annotate": [BRIGHTNESS, BRIGHTNESS]}, "twice"),
+        ({"annotate": ["tests.pipeline.test_job:Endless"]}, "'endless' declares deadline_s inf, it must be more"),
+        ({"execution": {"deadline_s": float("inf")}}, "execution.deadline_s: input should be less than or equal to 1"),
+        ({"execution": {"deadline_s": float("nan")}}, "execution.deadline_s: input should be"),
+        ({"execution": {"deadline_s": 1e8}}, "execution.deadline_s: input should be less than or equal to 10000000"),
+        ({"execution": {"memory_mb": 10**8}}, "execution.memory_mb: input should be less than or equal to 10000000"),
+        ({"execution": {"recycle_after": 10**8}}, "execution.recycle_after: input should be less than or equal to"),
         ({"annotate": "quality"}, "a list of names"),
         ({"annotate": [STILL], "compose": {"require": ["pos"]}}, "'pos' is not an operation of this job; did you"),
         ({"compose": {"where": "qualty.sharpness > 1"}}, "no clip has 'qualty'"),

@@ -26,9 +26,10 @@ from worldloom.pipeline.in_process import InProcess
 from worldloom.pipeline.job import load_job
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry
+from worldloom.pipeline.operation import LIMIT_AT_MOST
 from worldloom.pipeline.quarantine import case_name, forget_solved, read_case, write_case
 from worldloom.pipeline.run import run_job
-from worldloom.pipeline.settings import Job
+from worldloom.pipeline.settings import Execution, Job
 
 FLAKY = "tests.pipeline.test_quarantine:Flaky"
 MakeJob = Callable[..., Job]
@@ -181,6 +182,21 @@ def test_every_item_has_a_file_of_its_own(tmp_path: Path) -> None:
         assert not path.exists() and all(one.exists() for one in paths[number + 1 :])
     forget_solved(layout, "never", pa.chunked_array([["a"]]), pa.chunked_array([["ok"]]))
     assert (tmp_path / case_name("../up", "a")).resolve().is_relative_to((tmp_path / "quarantine").resolve())
+
+
+def test_the_largest_limits_of_a_job_may_stand_in_a_file(tmp_path: Path) -> None:
+    most = Execution(deadline_s=LIMIT_AT_MOST, memory_mb=LIMIT_AT_MOST, recycle_after=LIMIT_AT_MOST)
+    limits = most.model_dump(include={"deadline_s", "memory_mb", "recycle_after"})
+    name = write_case(Layout(tmp_path), entry("a"), {"entry": "a:b", "payload": {}, "limits": limits})
+    assert read_case(FolderStore(tmp_path), name).limits == limits
+
+
+@pytest.mark.parametrize("limits", [{"deadline_s": float("inf")}, {"recycle_after": 10**8}, {"threads": "two"}, 3])
+def test_no_value_keeps_a_failed_row_from_being_told(tmp_path: Path, limits: object) -> None:
+    name = write_case(Layout(tmp_path), entry("a"), {"limits": limits, "trace": ["here"]})
+    assert json.loads((tmp_path / name).read_text())["trace"] == ["here"]
+    with pytest.raises(UsageError, match="not a quarantine file"):
+        read_case(FolderStore(tmp_path), name)
 
 
 def test_only_our_own_functions_are_called(tmp_path: Path) -> None:

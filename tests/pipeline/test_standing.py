@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -89,6 +90,52 @@ def test_a_full_disk_ends_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(standing._store, "write", full)
+
+
+class Refused(Exception):
+    """What an object store raises; the errors of obstore are no OSError."""
+
+
+class Moody(FolderStore):
+    """Refuses to be written while `refuses`."""
+
+    refuses = True
+    refused = 0
+
+    def write(self, name: str, data: bytes) -> None:
+        if self.refuses:
+            self.refused += 1
+            raise Refused("503 Slow Down")
+        super().write(name, data)
+
+
+def test_a_store_that_refuses_ends_no_job(tmp_path: Path) -> None:
+    with Standing(Moody(tmp_path), Silent(), 1, {"ingest": (1, 0)}) as standing:
+        standing.start("ingest", 1)
+        standing.hear(entry("ingest"))
+        standing.advance("ingest")
+        standing.finish("ingest")
+    assert standing.snapshot.how == "done" and read_standing(tmp_path) is None
+
+
+def test_the_file_is_written_again_once_the_store_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WRITE_S", 0.01)
+    store = Moody(tmp_path)
+    store.refuses = False
+
+    def until(met: Callable[[], bool]) -> bool:
+        end = time.monotonic() + 20
+        while not (done := met()) and time.monotonic() < end:
+            time.sleep(0.01)
+        return done
+
+    with Standing(store, Silent(), 1, {}) as standing:
+        store.refuses = True
+        standing.start("ingest", 1)
+        standing.hear(entry("ingest"))
+        assert until(lambda: store.refused >= 3), "the thread tries on"
+        store.refuses = False
+        assert until(lambda: (seen := read_standing(tmp_path)) is not None and seen.rows == 1)
 
 
 def snapshot(**changes: object) -> Snapshot:

@@ -122,8 +122,9 @@ class Engine:
     ) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Work on all rows; they begin in the order given, results come in the order in which they are done.
 
-        A row whose worker dies is tried again, in the end alone, `ROUNDS_ALONE` times `RETRIES` more, and then told as
-        the supervisor's `lost` has it. What the driver holds does not grow with the number of rows.
+        A task whose worker dies is tried `1 + RETRIES` times. Rows that shared it then go out alone; one that is lost
+        in `ROUNDS_ALONE` rounds alone is told as the supervisor's `lost` has it. What the driver holds does not grow
+        with the number of rows.
 
         Args:
             stage: what to do with each.

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+LIMIT_AT_MOST = 10_000_000
+"""Of a deadline in seconds, of memory in MB, of the calls of a child: what a quarantine file may say (default ours)."""
+
 GIVEN_BY = {"pose": "camera", "subjects": "subjects"}
 """What a source that answers an operation by itself fills in."""
 

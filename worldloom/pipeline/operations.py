@@ -5,7 +5,7 @@ from __future__ import annotations
 from worldloom.annotators.annotator import GIVERS, Annotator, annotator_class
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import MEMBERS_GIVEN
-from worldloom.pipeline.operation import GIVEN_BY, Operation
+from worldloom.pipeline.operation import GIVEN_BY, LIMIT_AT_MOST, Operation
 from worldloom.pipeline.settings import Job
 
 
@@ -46,6 +46,10 @@ def plan_operations(job: Job) -> list[Operation]:
 
 def _operation(place: str, annotator: Annotator, after: tuple[str, ...], recipe: str) -> Operation:
     resources = annotator.resources
+    for name in ("deadline_s", "memory_mb"):
+        if not 0 < (value := getattr(resources, name)) <= LIMIT_AT_MOST:
+            limit = f"more than 0 and {LIMIT_AT_MOST} at most"
+            raise UsageError(f"annotate: '{annotator.name}' declares {name} {value:g}, it must be {limit}")
     return Operation(
         name=annotator.name,
         place=place,

@@ -27,6 +27,7 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.storage import Store
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry
+from worldloom.pipeline.operation import LIMIT_AT_MOST
 
 FOLDER = "quarantine"
 _TOOLS = ("worldloom", "av", "numpy", "opencv-python-headless", "pycolmap", "ray", "torch")
@@ -70,7 +71,7 @@ class Case(BaseModel):
     trace: list[str] = Field(default_factory=list)
     entry: str = ""
     payload: dict[str, Any] = Field(default_factory=dict)
-    limits: dict[str, Annotated[float, Field(gt=0, le=1e7)] | bool] = Field(default_factory=dict)
+    limits: dict[str, Annotated[float, Field(gt=0, le=LIMIT_AT_MOST)] | bool] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     command: str = ""
 
@@ -97,14 +98,15 @@ def write_case(layout: Layout, entry: Entry, evidence: Mapping[str, Any]) -> str
     """
     name = case_name(entry.operation, entry.item)
     told = ("operation", "item", "source", "recipe", "reason", "error", "attempts", "seconds", "host")
-    case = Case(
+    # Not checked: a value that nobody foresaw costs the repetition of this row, never the job that tells of it.
+    case = Case.model_construct(
         stage=entry.operation if entry.operation in ("ingest", "pack") else "annotate",
         **{name: getattr(entry, name) for name in told},
         **evidence,
         versions=_versions(),
         command=f"worldloom annotate {shlex.quote(f'{layout.out}/{name}')}",
     )
-    layout.write_json(name, case.model_dump())
+    layout.write_json(name, case.model_dump(warnings=False))
     return name
 
 

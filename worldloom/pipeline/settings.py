@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.storage import is_remote
+from worldloom.pipeline.operation import LIMIT_AT_MOST
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
@@ -155,7 +156,7 @@ class Execution(Strict):
         workers: processes that work at once, a number or `{min: 1, max: 8}`; where not given, the cores of this
             machine, or what fits on the cluster.
         gpu_workers: the same for operations that use a GPU; as many as the GPUs take where not given.
-        deadline_s: wall-clock limit per clip and operation; each operation's own where not given.
+        deadline_s: wall-clock limit per clip and operation, 1e7 at most; each operation's own where not given.
         memory_mb: memory one child process may use beyond what its imports took; each operation's own where not given.
         recycle_after: calls after which a child process is replaced.
         failure_budget: share of failed inputs of a pass above which the run ends with exit code 3.
@@ -165,9 +166,9 @@ class Execution(Strict):
 
     workers: Workers | None = None
     gpu_workers: Workers | None = None
-    deadline_s: float | None = Field(default=None, gt=0)
-    memory_mb: int | None = Field(default=None, ge=64)
-    recycle_after: int = Field(default=200, ge=1)
+    deadline_s: float | None = Field(default=None, gt=0, le=LIMIT_AT_MOST)
+    memory_mb: int | None = Field(default=None, ge=64, le=LIMIT_AT_MOST)
+    recycle_after: int = Field(default=200, ge=1, le=LIMIT_AT_MOST)
     failure_budget: float = Field(default=0.05, ge=0, le=1)
     object_store_mb: int = Field(default=300, ge=80)
     address: str | None = None

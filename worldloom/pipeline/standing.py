@@ -204,7 +204,7 @@ class Standing:
         self._pause_s = REMOTE_WRITE_S if is_remote(store.place) else WRITE_S
 
     def __enter__(self) -> Standing:
-        self.write()
+        self._write_if_possible()
         self._thread = threading.Thread(target=self._keep_writing, name="standing", daemon=True)
         self._thread.start()
         return self
@@ -287,6 +287,7 @@ class Standing:
     def _write_if_possible(self) -> None:
         try:
             self.write()
-        except OSError:
-            # A window that cannot be written ends no job: where the disk is full, the ledger says so itself.
+        except Exception:
+            # A window that cannot be written ends no job: where the disk is full, the ledger says so itself. The errors
+            # of an object store are of no common kind.
             self._changed = True

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.real_data import real_data
 from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.pipeline.ledger import wanted_rows
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
+from worldloom.pipeline.sources.source import SourceItem
 from worldloom.pipeline.sources.worlds import WorldsSource
 
 
@@ -95,6 +98,117 @@ def test_poses_without_a_video_and_a_video_without_poses_are_rows(tmp_path: Path
     assert found["deep/b.mp4"].sidecars == (str(tmp_path / "poses" / "b.txt"),)
 
 
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+
+
+def real_estate(poses: Path, videos: Path) -> dict[str, SourceItem]:
+    """Its items by URI; every file is in exactly one of them."""
+    items = list(RealEstate10KSource(kind="realestate10k", poses=poses, videos=videos).items())
+    named = sorted(one for item in items for one in (item.path, *item.sidecars))
+    there = {str(path) for root in (poses, videos) for path in root.rglob("*") if path.is_file()}
+    assert named == sorted(there)
+    assert len({item.id for item in items}) == len(items)
+    return {item.uri: item for item in items}
+
+
+def reasons(items: Mapping[str, SourceItem]) -> dict[str, str]:
+    return {uri: item.problem[0] if item.problem else "" for uri, item in items.items()}
+
+
+def test_videos_of_one_name_are_never_taken_for_each_other(tmp_path: Path) -> None:
+    poses, videos = tmp_path / "poses", tmp_path / "videos"
+    touch(poses, "a.txt", "b.txt", "s1/c.txt", "s2/c.txt", "s1/d.txt")
+    touch(videos, "s1/a.mp4", "s2/a.mp4", "a.MKV", "b.mp4", "b.webm", "s1/c.mp4", "s2/c.mp4", "s1/d.mp4", "s2/d.mp4")
+    found = real_estate(poses, videos)
+    assert reasons(found) == {
+        **dict.fromkeys(("s1/a.mp4", "s2/a.mp4"), "no_poses"), "a.MKV": "",
+        **dict.fromkeys(("b.txt", "b.mp4", "b.webm"), "ambiguous_name"),
+        "s1/c.mp4": "", "s2/c.mp4": "", "s1/d.mp4": "", "s2/d.mp4": "no_poses",
+    }  # fmt: skip
+    for uri in ("s1/c.mp4", "s2/c.mp4", "s1/d.mp4"):
+        assert found[uri].sidecars == (str((poses / uri).with_suffix(".txt")),)
+    assert found["s2/d.mp4"].problem == ("no_poses", "there is no s2/d.txt in poses")
+    said = "it is not clear which belong together of b.txt in poses and b.mp4 and b.webm in videos; "
+    assert found["b.mp4"].problem == ("ambiguous_name", said + "give each txt the name of its video, at the same place")
+
+
+def test_a_txt_that_several_videos_could_belong_to_is_given_to_none(tmp_path: Path) -> None:
+    poses, videos = tmp_path / "poses", tmp_path / "videos"
+    touch(poses, "a.txt", "p1/b.txt", "p2/b.txt")
+    touch(videos, *(f"s{number}/a.mp4" for number in range(5)), "b.mp4")
+    found = real_estate(poses, videos)
+    assert set(reasons(found).values()) == {"ambiguous_name"} and len(found) == 9
+    problem = found["s4/a.mp4"].problem
+    assert problem and "a.txt in poses and s0/a.mp4 and s1/a.mp4 and s2/a.mp4 and 2 more in videos" in problem[1]
+
+
+def test_files_that_are_neither_txt_nor_video_are_rows(tmp_path: Path) -> None:
+    poses, videos = tmp_path / "poses", tmp_path / "videos"
+    touch(poses, "a.txt", "README", "b.mp4")
+    touch(videos, "a.mp4", "README", "b.mp4", "c.wmv", "a.txt", "deep/x.srt")
+    found = reasons(real_estate(poses, videos))
+    assert found.pop("a.mp4") == "" and found.pop("b.mp4") == "no_poses"
+    others = {"../poses/README", "../poses/b.mp4", "../videos/a.txt", "README", "c.wmv", "deep/x.srt"}
+    assert found == dict.fromkeys(others, "not_recognised")
+
+
+@pytest.mark.parametrize(("poses", "videos"), [(".", "."), (".", "videos"), ("poses", "."), ("x/../poses", "link")])
+def test_one_folder_may_lie_in_the_other(tmp_path: Path, poses: str, videos: str) -> None:
+    (tmp_path / "x").mkdir()
+    touch(tmp_path, "poses/a.txt", "videos/a.mp4", "poses/b.txt", "videos/README")
+    (tmp_path / "link").symlink_to("videos")
+    source = RealEstate10KSource(kind="realestate10k", poses=tmp_path / poses, videos=tmp_path / videos)
+    found = {Path(item.path).name: item for item in source.items()}
+    assert {name: item.problem and item.problem[0] for name, item in found.items()} == {
+        "a.mp4": None, "b.txt": "no_video", "README": "not_recognised",
+    }  # fmt: skip
+    assert len({item.id for item in source.items()}) == len(list(source.items())) == 3
+
+
+@pytest.mark.parametrize("bad", ["poses/a\udcff.txt", "poses/\udcff/b.txt", "videos/b\udcff.mp4", "videos/x\udcff"])
+def test_a_name_that_is_no_text_costs_its_row_alone(tmp_path: Path, bad: str) -> None:
+    touch(tmp_path, "poses/a.txt", "videos/a.mp4", "videos/b.mp4", "1.mp4", "cam1.json", bad, Path(bad).name)
+    poses, videos = tmp_path / "poses", tmp_path / "videos"
+    sources = [
+        RealEstate10KSource(kind="realestate10k", poses=poses, videos=videos),
+        HydraSource(kind="hydra", path=tmp_path),
+        FolderSource(kind="folder", path=tmp_path),
+    ]
+    for source in sources:
+        items = list(source.items())
+        rows = [(item.id, "ingest", "recipe", item.fingerprint()) for item in items]
+        assert wanted_rows(rows).num_rows == len(items)
+        told = [item.problem[0] for item in items if item.problem]
+        assert "bad_name" in told
+        assert any(item.problem is None for item in items)
+        for item in items:
+            "".join((item.uri, item.path, *item.sidecars, *(item.problem or ()))).encode()
+
+
+def test_a_source_whose_own_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "bad\udcff"
+    folder.mkdir()
+    with pytest.raises(UsageError, match=r"sources.0.path: its name is not UTF-8: .*bad\\udcff; rename it"):
+        FolderSource(kind="folder", path=folder).check("sources.0", None, None, 60.0)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.mp4", "deep/b.mp4")
+    scandir = os.scandir
+
+    def shut(path: str) -> object:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", shut)
+    with pytest.raises(UsageError, match=r"deep: cannot be listed \(Permission denied\); make it readable"):
+        list(FolderSource(kind="folder", path=tmp_path).items())
+
+
 def test_cameras_of_the_real_files(tmp_path: Path) -> None:
     source = RealEstate10KSource(
         kind="realestate10k", poses=real_data("re10k", "pose_files"), videos=real_data("re10k", "videos")
@@ -121,6 +235,18 @@ def test_unreal_clips_without_their_other_half_are_rows(tmp_path: Path) -> None:
     assert found["1.mp4"].caption == ""
     with pytest.raises(BadInput):
         source.trajectory(found["1.mp4"])
+
+
+def test_every_file_beside_unreal_clips_is_a_row(tmp_path: Path) -> None:
+    touch(tmp_path, "1.mp4", "cam1.json", "01.mp4", "cam01.json", "1.MP4", "caption.txt", "2/2.mp4", "2/caption.txt")
+    found = {item.uri: item for item in HydraSource(kind="hydra", path=tmp_path).items()}
+    assert reasons(found) == {
+        "01.mp4": "", "1.mp4": "", "1.MP4": "not_recognised",
+        "2/2.mp4": "not_recognised", "2/caption.txt": "not_recognised",
+    }  # fmt: skip
+    assert list(found)[:2] == ["01.mp4", "1.mp4"]
+    problem = found["2/2.mp4"].problem
+    assert problem and "make that folder a source of its own" in problem[1]
 
 
 def test_worlds_are_planned_the_same_way_every_time() -> None:

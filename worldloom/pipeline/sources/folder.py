@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from worldloom.pipeline.sources.source import Source, SourceItem, walk_files
+from worldloom.pipeline.sources.source import Source, SourceItem, plainly_named, walk_files
 
 
 class FolderSource(Source):
@@ -30,8 +30,4 @@ class FolderSource(Source):
         source = self.model_dump(mode="json")
         for path in walk_files(self.path, recursive=self.recursive):
             uri = path.relative_to(self.path).as_posix()
-            if (plain := uri.encode("utf-8", "backslashreplace").decode()) != uri:
-                problem = "bad_name", "its name is not UTF-8; rename it"
-                yield SourceItem(source, plain, "", self.licence, problem=problem)
-                continue
-            yield SourceItem(source, uri, str(path.absolute()), self.licence)
+            yield plainly_named(SourceItem(source, uri, str(path.absolute()), self.licence))

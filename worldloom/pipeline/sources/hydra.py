@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from worldloom.pipeline.sources.source import Source, SourceItem, walk_files
+from worldloom.pipeline.sources.source import Source, SourceItem, plainly_named, walk_files
 
 if TYPE_CHECKING:
     from worldloom.catalogs.formats.trajectory import Trajectory
@@ -37,15 +37,17 @@ class HydraSource(Source):
         videos: dict[str, Path] = {}
         cameras: dict[str, Path] = {}
         others: list[Path] = []
-        for path in walk_files(self.path, recursive=False):
-            if (found := re.fullmatch(r"(\d+)\.mp4", path.name)) is not None:
+        for path in walk_files(self.path):
+            if path.parent != self.path:
+                others.append(path)
+            elif (found := re.fullmatch(r"(\d+)\.mp4", path.name)) is not None:
                 videos[found[1]] = path
             elif (found := re.fullmatch(r"cam(\d+)\.json", path.name)) is not None:
                 cameras[found[1]] = path
             elif path.name != "caption.txt":
                 others.append(path)
         captions = self._captions()
-        for number in sorted(videos.keys() | cameras.keys(), key=int):
+        for number in sorted(videos.keys() | cameras.keys(), key=lambda number: (int(number), number)):
             video, camera = videos.get(number), cameras.get(number)
             if video is None:
                 assert camera is not None
@@ -59,8 +61,11 @@ class HydraSource(Source):
                 sidecars = (str(camera.absolute()),)
                 yield SourceItem(source, video.name, str(video.absolute()), self.licence, sidecars, caption)
         for path in others:
-            problem = ("not_recognised", "neither <n>.mp4 nor cam<n>.json nor caption.txt")
-            yield SourceItem(source, path.name, str(path.absolute()), self.licence, problem=problem)
+            what = "neither <n>.mp4 nor cam<n>.json nor caption.txt"
+            if path.parent != self.path:
+                what = "it lies in a folder below; make that folder a source of its own"
+            uri, problem = path.relative_to(self.path).as_posix(), ("not_recognised", what)
+            yield plainly_named(SourceItem(source, uri, str(path.absolute()), self.licence, problem=problem))
 
     def _captions(self) -> list[str]:
         path = self.path / "caption.txt"

@@ -6,7 +6,7 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,18 +126,37 @@ class Source(Strict):
             max_seconds: of the clips.
 
         Raises:
-            UsageError: a folder is missing, or the source cannot deliver what the job asks for.
+            UsageError: a folder is missing or its name is no text, or the source cannot deliver what the job asks for.
         """
         for key, folder in self.folders().items():
             if not folder.is_dir():
                 what = "is not a folder" if folder.exists() else "no such folder"
                 raise UsageError(f"{where}.{key}: {what}: {folder}")
+            if (plain := _plain(str(folder))) != str(folder):  # it stands in messages about its files
+                raise UsageError(f"{where}.{key}: its name is not UTF-8: {plain}; rename it, or name a link to it")
+
+
+def plainly_named(item: SourceItem) -> SourceItem:
+    """The item itself, or in its place, where a name in it is not UTF-8 and fits into no row, one that says so."""
+    uri, problem = _plain(item.uri), item.problem and (item.problem[0], _plain(item.problem[1]))
+    if uri != item.uri or any(_plain(one) != one for one in item.sidecars):
+        problem = "bad_name", "its name, or that of a file that belongs to it, is not UTF-8; rename it"
+        return replace(item, uri=uri, path="", sidecars=(), problem=problem)
+    return item if problem == item.problem else replace(item, problem=problem)
+
+
+def _plain(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
-    """Files below `root` in sorted order, hidden ones left out; links that lead out of `root` are not followed."""
+    """Files below `root` in sorted order, hidden ones left out; links that lead out of `root` are not followed.
+
+    Raises:
+        UsageError: a folder in it cannot be listed.
+    """
     inside = os.path.realpath(root)
-    for folder, names, files in os.walk(root, followlinks=False):
+    for folder, names, files in os.walk(root, followlinks=False, onerror=_refuse):
         names[:] = sorted(name for name in names if not name.startswith(".")) if recursive else []
         if not _is_below(inside, folder):
             names.clear()
@@ -147,6 +166,11 @@ def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
             # What is no link lies where its folder lies, and resolving asks for every folder above it.
             if not name.startswith(".") and (not path.is_symlink() or _is_below(inside, path)):
                 yield path
+
+
+def _refuse(error: OSError) -> None:
+    remedy = "make it readable, or take it out of the source"
+    raise UsageError(f"{error.filename}: cannot be listed ({error.strerror}); {remedy}") from None
 
 
 def _is_below(root: str, path: str | Path) -> bool:
