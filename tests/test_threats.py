@@ -89,6 +89,12 @@ def test_links_lead_nowhere_outside(tmp_path: Path) -> None:
     [
         "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n"
         "d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\n",
+        "a: &a {x: 1, y: 2, z: 3}\n"
+        + "".join(
+            f"{chr(at + 1)}: &{chr(at + 1)} {{<<: [{','.join([f'*{chr(at)}'] * 9)}]}}\n" for at in range(97, 107)
+        ),
+        "a: &a {" + ", ".join(f"k{i}: 1" for i in range(500)) + "}\nb: {<<: [" + ", ".join(["*a"] * 500) + "]}\n",
+        "a: &a {" + ", ".join(f"k{i}: 1" for i in range(500)) + "}\nb: [" + ", ".join(["{<<: *a}"] * 500) + "]\n",
         "vars: &v {x: *v}\n",
         "a: " + "[" * 5000 + "]" * 5000,
         "a: " + "[" * 200 + "]" * 200,

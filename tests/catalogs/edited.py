@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tests.catalogs.example_clip import example_clip, example_video
 from worldloom.catalogs.catalog import catalog_row, write_catalog
 from worldloom.catalogs.clip import Clip
-from worldloom.catalogs.manifest import Manifest, ShardEntry, commit
+from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest, manifest_name
 from worldloom.catalogs.sample import clip_to_members
 from worldloom.catalogs.shards import write_shard
 
@@ -71,4 +76,22 @@ def build(dataset: Path, plan: Sequence[tuple[str, Sequence[Clip]]], *, number: 
             catalog=write_catalog(dataset, rows),
         ),
     )
+    return dataset
+
+
+def with_catalog(dataset: Path, change: Callable[[pa.Table], pa.Table]) -> Path:
+    """As somebody hostile hands it over: the catalog is another one, and the manifest says so."""
+    now = latest(dataset)
+    path = dataset / now.catalog.path
+    pq.write_table(change(pq.read_table(path)), path)
+    entry = {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return with_manifest(dataset, lambda values: values["catalog"].update(entry))
+
+
+def with_manifest(dataset: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """With other values in the latest manifest."""
+    path = dataset / manifest_name(latest(dataset).number)
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
     return dataset

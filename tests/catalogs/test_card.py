@@ -49,6 +49,10 @@ def figures_of(rows: Sequence[Mapping[str, Any]], folder: Path) -> CardFigures:
     return card_figures(folder / write_catalog(folder, rows).path)
 
 
+def catalog_of(dataset: Path) -> Path:
+    return dataset / latest(dataset).catalog.path
+
+
 def test_the_card_counts_what_is_there(dataset: Path) -> None:
     text = (dataset / "README.md").read_text()
     assert "5 clips, 60 frames, 2.0 s" in text
@@ -115,6 +119,63 @@ def test_text_of_others_carries_no_markup(dataset: Path, tmp_path: Path) -> None
     text = readme(latest(dataset), figures_of([catalog_row(clip, split="train")], tmp_path))
     assert "<script>" not in text
     assert "a\\|b &lt;script>" in text
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("![x](https://evil.example/p.gif)", r"\!\[x\](https://evil.example/p.gif)"),
+        ("[x](javascript:alert(1))", r"\[x\](javascript:alert(1))"),
+        ("\\[x](y)", r"\\\[x\](y)"),
+        ("&lt;b&gt; `x`", "&amp;lt;b&amp;gt; 'x'"),
+    ],
+)
+def test_text_of_others_is_no_link_and_no_picture(dataset: Path, tmp_path: Path, hostile: str, shown: str) -> None:
+    clip = example_clip()
+    clip.provenance = type(clip.provenance)("folder", "x", "ab", hostile)
+    manifest = latest(dataset).model_copy(update={"name": hostile})
+    scores = [dict.fromkeys(("annotator", "measure", "truth", "unit", "of", "target"), hostile) | {"value": 1.0}]
+    text = readme(manifest, figures_of([catalog_row(clip, split="train")], tmp_path), scores)
+    body = text.partition("\n---\n")[2]
+    assert f"# {shown}\n" in body and body.count(shown) == 8
+    assert hostile not in body.replace(shown, "")
+
+
+def test_a_command_of_others_stays_code(dataset: Path) -> None:
+    """Between backticks only a backtick is markup; a command is there to be copied as it is."""
+    commands = ["worldloom scorecard --where 'a < 3 & b[0]'", "x` <img src=x onerror=alert(1)>\n\n# Heading\n`y"]
+    text = readme(latest(dataset), card_figures(catalog_of(dataset)), [{"command": one} for one in commands])
+    lines = [line for line in text.splitlines() if line.startswith("Reproduce: ")]
+    assert lines[0] == f"Reproduce: `{commands[0]}`"
+    assert lines[1] == "Reproduce: `x' <img src=x onerror=alert(1)> # Heading 'y`"
+    assert "# Heading" not in text.splitlines() and text.count("<img") == 1
+
+
+def test_commonmark_sees_no_markup_in_text_of_others(dataset: Path) -> None:
+    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    hostile = "![x](https://evil.example/p.gif) [x](javascript:1) <img src=x onerror=y> `z` \n\n# Heading"
+    scores = [dict.fromkeys(("annotator", "measure", "truth", "unit", "of", "target", "command"), hostile)]
+    html = markdown.render(readme(latest(dataset), card_figures(catalog_of(dataset)), scores).partition("\n---\n")[2])
+    assert "<table>" in html and "<img" not in html and "<a " not in html and "<h1>Heading" not in html
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ({"value": "fast"}, r"rows\.0\.value is str"),
+        ({"value": True}, r"rows\.0\.value is bool"),
+        ({"value": [1]}, r"rows\.0\.value is list"),
+        ({"value": 10**400}, r"rows\.0\.value is too large"),
+        ({"command": {"a": 1}}, r"rows\.0\.command is dict"),
+        (5, "not a scorecard"),
+    ],
+)
+def test_a_scorecard_of_other_values_is_named(tmp_path: Path, row: object, word: str) -> None:
+    dataset = example_dataset(tmp_path, clips=1)
+    (dataset / "scorecard.json").write_text(json.dumps({"rows": [row]}))
+    with pytest.raises(BadInput, match=word) as refusal:
+        write_card(dataset)
+    assert "scorecard.json" in str(refusal.value) and refusal.value.reason == "bad_scorecard"
 
 
 def test_an_empty_catalog_has_a_card(dataset: Path, tmp_path: Path) -> None:

@@ -100,6 +100,12 @@ def test_yaml_is_read_safely(tmp_path: Path) -> None:
         read_yaml(tmp_path)
 
 
+def test_merge_keys_are_followed(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: [*b, {z: 4}], x: 5}\n")
+    assert read_yaml(path)["c"] == {"x": 5, "y": 3, "z": 4}
+
+
 def test_nearest_offers_choices_where_nothing_is_near() -> None:
     assert nearest("pyaw", ["pyav", "decord"]) == "; did you mean 'pyav'?"
     assert nearest("x", ["b", "a"]) == "; choose from a, b"

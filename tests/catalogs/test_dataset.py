@@ -9,9 +9,12 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from tests.catalogs.edited import with_catalog
 from tests.catalogs.example_clip import example_clip, example_dataset
+from worldloom.catalogs.catalog import catalog_table
 from worldloom.catalogs.clip import same_value
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.errors import BadInput, UsageError
@@ -113,6 +116,40 @@ def test_a_torn_member_is_named(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(BadInput, match="cannot be opened"):
         opened[0]
+
+
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def longer(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        for span in rows[0]["members"]:
+            span["length"] = 1 << 32
+        return catalog_table(rows)
+
+    opened = ShardDataset(with_catalog(example_dataset(tmp_path, clips=2), longer))
+    pread = os.pread
+    monkeypatch.setattr(
+        os,
+        "pread",
+        lambda file, length, at: (
+            pread(file, min(length, 1 << 20), at) if length < 1 << 30 else pytest.fail("4 GiB asked for")
+        ),
+    )
+    with pytest.raises(BadInput, match="ends inside member"):
+        opened[0]
+
+
+@pytest.mark.parametrize("shard", ["../../etc/passwd", "/etc/passwd", "shards/\0.tar", "shards/other.tar"])
+def test_a_shard_that_the_manifest_does_not_name_is_refused(tmp_path: Path, shard: str) -> None:
+    dataset = example_dataset(tmp_path, clips=2)
+    with_catalog(dataset, lambda table: catalog_table([{**row, "shard": shard} for row in table.to_pylist()]))
+    with pytest.raises(BadInput, match="which the manifest does not"):
+        ShardDataset(dataset)
+
+
+def test_another_count_than_that_of_the_manifest_is_refused(tmp_path: Path) -> None:
+    dataset = with_catalog(example_dataset(tmp_path, clips=2), lambda table: table[:1])
+    with pytest.raises(BadInput, match="has 1 rows, the manifest counts 2"):
+        ShardDataset(dataset)
 
 
 def _keys_of(opened: ShardDataset) -> list[str]:

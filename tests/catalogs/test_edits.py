@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogs.edited import KEYS, build, clip, sha256_of, six_clips
+from tests.catalogs.edited import KEYS, build, clip, sha256_of, six_clips, with_catalog, with_manifest
 from worldloom.catalogs.catalog import read_catalog
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.edits import remove, rollback
@@ -127,6 +127,57 @@ def test_a_damaged_shard_is_not_given_a_new_digest(pristine: Path, put: Put) -> 
     with pytest.raises(BadInput, match="its sha256 is not the one in the manifest") as refusal:
         remove(place, [KEYS[0]])
     assert shard in str(refusal.value) and numbers(place) == [1]
+
+
+def test_a_damaged_catalog_is_not_given_a_new_digest(pristine: Path, put: Put) -> None:
+    """Most flipped bits leave a file that reads, with another value somewhere."""
+    place = put(pristine)
+    store = open_store(place)
+    path = latest(place).catalog.path
+    data = bytearray(store.read(path))
+    read = 0
+    for at in range(len(data) // 2, len(data) // 2 + 40):
+        data[at] ^= 1
+        store.write(path, bytes(data))
+        try:
+            read_catalog(store.local(path))
+            read += 1
+        except BadInput:
+            pass
+        for edit in (lambda: remove(place, [KEYS[0]]), lambda: ShardDataset(place), lambda: rollback(place, 1)):
+            with pytest.raises(BadInput, match="its sha256 is not the one in the manifest") as refusal:
+                edit()
+            assert refusal.value.reason == "bad_catalog" and path in str(refusal.value)
+        data[at] ^= 1
+        if read:
+            break
+    assert read, "no flipped bit went unnoticed by Parquet: the test shows nothing"
+    assert numbers(place) == [1]
+
+
+def test_a_missing_shard_is_named(pristine: Path, put: Put) -> None:
+    place = put(pristine)
+    shard = ShardDataset(place, where=f"key = '{KEYS[0]}'").table.column("shard")[0].as_py()
+    open_store(place).delete(shard)
+    with pytest.raises(BadInput, match=r"Copy the dataset anew") as refusal:
+        remove(place, [KEYS[0]])
+    assert refusal.value.reason == "missing_file" and shard in str(refusal.value) and numbers(place) == [1]
+
+
+@pytest.mark.parametrize("column", ["parents", "source", "offset"])
+def test_a_catalog_without_a_column_is_refused(tmp_path: Path, column: str) -> None:
+    place = with_catalog(build(tmp_path / "dataset", six_clips()), lambda table: table.drop_columns([column]))
+    with pytest.raises(BadInput, match=f"no column {column}"):
+        remove(place, [KEYS[0]])
+    assert any(f"no column {column}" in str(problem) for problem in verify(place).problems)
+
+
+def test_a_list_of_takedowns_with_other_values_is_refused(tmp_path: Path) -> None:
+    place = build(tmp_path / "dataset", six_clips())
+    with_manifest(place, lambda values: values["notes"].update(removed=[{"key": 5}]))
+    with pytest.raises(BadInput, match=r"000001\.json: notes\.removed"):
+        remove(place, [KEYS[0]])
+    assert any("notes.removed" in str(problem) for problem in verify(place).problems)
 
 
 def test_going_back_is_a_new_manifest(pristine: Path, put: Put) -> None:

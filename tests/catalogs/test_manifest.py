@@ -142,7 +142,7 @@ def test_numbers_have_no_gaps(tmp_path: Path) -> None:
     assert numbers(tmp_path) == []
 
 
-@pytest.mark.parametrize("removed", ["all", [1], [{"uri": "x"}]])
+@pytest.mark.parametrize("removed", ["all", [1], [{"uri": "x"}], [{"key": 5}], [{"sha256": "a", "uri": None}]])
 def test_a_list_of_what_was_taken_down_that_is_none_is_refused(tmp_path: Path, removed: object) -> None:
     with pytest.raises(BadInput, match="removed"):
         removed_list(manifest(tmp_path, notes={"removed": removed}))
@@ -179,6 +179,8 @@ def test_equal_manifests_are_equal_bytes(tmp_path: Path) -> None:
         ({"catalog": {"path": "../x", "bytes": 1, "sha256": "0" * 64}}, r"catalog\.path"),
         ({"catalog": {"path": "/etc/passwd", "bytes": 1, "sha256": "0" * 64}}, r"catalog\.path"),
         ({"catalog": {"path": "x", "bytes": 1, "sha256": "zz"}}, r"catalog\.sha256"),
+        ({"name": "a\nb"}, "name"),
+        ({"operation": "../x"}, "operation"),
     ],
 )
 def test_damaged_and_hostile_manifests_are_refused(tmp_path: Path, change: dict, word: str) -> None:
@@ -188,6 +190,26 @@ def test_damaged_and_hostile_manifests_are_refused(tmp_path: Path, change: dict,
     with pytest.raises(BadInput, match=word) as refusal:
         latest(tmp_path)
     assert refusal.value.reason == "bad_manifest"
+
+
+@pytest.mark.parametrize("split", ["../../../outside/x", "", "..", "a/b", "a b", ".hidden", "x" * 200, "train\n", 5])
+def test_a_split_is_a_plain_name(tmp_path: Path, split: object) -> None:
+    commit(tmp_path, manifest(tmp_path))
+    path = tmp_path / manifest_name(1)
+    values = json.loads(path.read_text())
+    values["shards"][0]["split"] = split
+    path.write_text(json.dumps(values))
+    with pytest.raises(BadInput, match=r"000001\.json: .*shards\.0\.split") as refusal:
+        latest(tmp_path)
+    assert refusal.value.reason == "bad_manifest"
+
+
+def test_only_what_bears_the_name_of_a_manifest_is_one(tmp_path: Path) -> None:
+    commit(tmp_path, manifest(tmp_path))
+    for name in ("old/000007.json", "0000008.json", "000009.json.bak", "x000010.json"):
+        (tmp_path / "manifests" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "manifests" / name).write_text("a copy somebody kept")
+    assert numbers(tmp_path) == [1] and latest(tmp_path).number == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])

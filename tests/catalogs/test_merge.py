@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogs.edited import KEYS, build, clip, six_clips
+from tests.catalogs.edited import KEYS, build, clip, six_clips, with_manifest
 from worldloom.catalogs.clip import Annotation
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.edits import remove
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import latest, latest_or_none, removed_list
 from worldloom.catalogs.merge import merge
-from worldloom.catalogs.storage import inside, open_store
+from worldloom.catalogs.rewrite import bring
+from worldloom.catalogs.storage import FolderStore, inside, open_store
 from worldloom.catalogs.verify import verify
 
 Put = Callable[[Path], str]
@@ -117,3 +118,27 @@ def test_a_damaged_shard_is_not_merged(one: Path, bucket: str, tmp_path: Path) -
         merge([one, other], f"{bucket}/damaged")
     assert latest_or_none(f"{bucket}/damaged") is None
     assert open_store(one).exists("manifests/000001.json")
+
+
+def test_a_missing_shard_is_named(one: Path, tmp_path: Path, bucket: str) -> None:
+    other = build(tmp_path / "other", [("train", [clip(8)])])
+    (shard,) = latest(other).shards
+    (other / shard.path).unlink()
+    for out in (tmp_path / "merged", f"{bucket}/missing"):
+        with pytest.raises(BadInput, match=r"Copy the dataset anew") as refusal:
+            merge([one, other], out)
+        assert refusal.value.reason == "missing_file" and str(other / shard.path) in str(refusal.value)
+        assert latest_or_none(out) is None
+
+
+def test_no_name_leads_out_of_the_merged_dataset(one: Path, tmp_path: Path) -> None:
+    """The same name of a shard in both has the second one renamed, after its split."""
+    other = build(tmp_path / "other", [("train", [clip(8)])])
+    with_manifest(other, lambda values: values["shards"][0].update(split="../../../outside/x"))
+    with pytest.raises(BadInput, match=r"shards\.0\.split"):
+        merge([one, other], tmp_path / "deep" / "merged")
+    shard = latest(one).shards[0]
+    source, target = (FolderStore(folder) for folder in (one, tmp_path / "deep" / "target"))
+    with pytest.raises(ValueError, match="plain relative path"):
+        bring(source, shard, target, "shards/../../../outside/x.tar", tmp_path)
+    assert not (tmp_path / "outside").exists() and not (tmp_path.parent / "outside").exists()

@@ -197,6 +197,45 @@ def test_a_member_that_claims_too_much_is_refused_without_reading(tmp_path: Path
         assert (problem.reason, "a.mp4" in problem.message) == (reason, True)
 
 
+def with_field(header: bytes, start: int, value: bytes) -> bytes:
+    """A header with another field, and the checksum that fits it."""
+    changed = bytearray(header)
+    changed[start : start + len(value)] = value
+    changed[148:156] = b"%06o\0 " % (sum(changed) - sum(changed[148:156]) + 256)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "size", [b"-0000001000\0", b"-0000000001\0", b"+0000000002\0", b"0_2\0", b"0o2\0", b"\x80\0\0\2"]
+)
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_size_is_an_octal_number(size: bytes, kind: bytes) -> None:
+    """A negative one would lead back to the same header, for ever."""
+    header = with_field(special("a.json", kind).tobuf(tarfile.USTAR_FORMAT), 124, size.ljust(12, b"\0"))
+    with pytest.raises(BadInput, match="no octal number") as caught:
+        list(scan_shard(io.BytesIO(header + bytes(1024)), "x.tar"))
+    assert caught.value.reason == "bad_shard"
+
+
+@pytest.mark.parametrize("size", [b"          2 ", b"00000000002\0", b"2\0", b"2 \0"])
+def test_a_size_may_be_padded(size: bytes) -> None:
+    header = with_field(special("a.json", tarfile.REGTYPE).tobuf(tarfile.USTAR_FORMAT), 124, size.ljust(12, b"\0"))
+    (member,) = scan_shard(io.BytesIO(header + b"{}" + bytes(510 + 1024)), "x.tar")
+    assert member.length == 2
+
+
+@pytest.mark.parametrize(
+    "record", [b"11 size=+2\n", b"12 size=1_0\n", b"12 size=\xd9\xa2\n", b"+9 path=a\n", b"90 path=a\n"]
+)
+def test_numbers_of_an_extended_header_are_plain(record: bytes) -> None:
+    info = special("pax", tarfile.XHDTYPE)
+    info.size = len(record)
+    data = info.tobuf(tarfile.USTAR_FORMAT) + record.ljust(512, b"\0")
+    data += special("a.json", tarfile.REGTYPE).tobuf(tarfile.USTAR_FORMAT) + bytes(1024)
+    with pytest.raises(BadInput, match="extended header at byte 512"):
+        list(scan_shard(io.BytesIO(data), "x.tar"))
+
+
 def test_sparse_members_and_global_overrides_are_refused(tmp_path: Path) -> None:
     for headers in ({"GNU.sparse.realsize": "999999999999"}, {"size": "-5"}, {"size": "x"}):
         info = tarfile.TarInfo("a.mp4")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import shutil
+import tempfile
 import threading
 import time
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 
-from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.errors import UsageError, WorldloomError
+from worldloom.catalogs.object_requests import explained
 from worldloom.catalogs.storage import FolderStore, ObjectStore, Store, is_remote, open_store, overlay
 
 
@@ -127,8 +132,6 @@ def test_a_file_is_replaced_only_in_the_state_that_was_seen(bucket: str) -> None
 def test_whoever_created_a_file_is_told_so_though_the_answer_was_lost(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import obstore
-
     put, link = obstore.put, os.link
 
     def put_and_lose(*args: object, **options: object) -> None:
@@ -185,6 +188,136 @@ def test_the_cache_lets_go_of_what_is_long_unused(bucket: str, tmp_path: Path) -
     assert not first.exists() and second.exists()
     store.local("c")
     assert second.exists(), "it was asked for a moment ago"
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this user in a temporary folder that everybody may write to."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"worldloom-{os.getuid()}"
+
+
+def test_the_cache_is_for_this_user_alone(bucket: str, temporary: Path) -> None:
+    store = ObjectStore(f"{bucket}/private")
+    store.write("a/b", b"x")
+    os.umask(umask := os.umask(0))
+    copy = store.local("a/b")
+    assert copy.is_relative_to(temporary) and temporary.stat().st_mode & 0o777 == 0o700
+    temporary.chmod(0o755)
+    assert store.local("a/b") == copy and temporary.stat().st_mode & 0o777 == 0o700
+    assert os.umask(umask) == umask
+
+
+@pytest.mark.parametrize("planted", ["link", "dangling", "file", "writable", "of another"])
+def test_a_cache_that_somebody_else_may_have_filled_is_refused(
+    bucket: str, temporary: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    store = ObjectStore(f"{bucket}/planted")
+    store.write("a", b"true")
+    copy = store.local("a")
+    copy.write_bytes(b"false")
+    if planted == "link":
+        temporary.rename(temporary.with_name("elsewhere"))
+        temporary.symlink_to(temporary.with_name("elsewhere"))
+    elif planted == "dangling":
+        shutil.rmtree(temporary)
+        temporary.symlink_to(temporary.with_name("nothing"))
+    elif planted == "file":
+        shutil.rmtree(temporary)
+        temporary.write_bytes(b"")
+    elif planted == "writable":
+        temporary.chmod(0o770)
+    else:
+        lstat, me = Path.lstat, os.getuid()
+        monkeypatch.setattr(Path, "lstat", lambda path: os.stat_result((*lstat(path)[:4], me + 1, *lstat(path)[5:])))
+    with pytest.raises(WorldloomError, match="TMPDIR"):
+        store.local("a")
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b"<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+REQUESTS = {
+    "read": lambda store: store.read("x"),
+    "stretch": lambda store: store.read("x", 1, 2),
+    "size": lambda store: store.size("x"),
+    "listing": lambda store: list(store.listing()),
+    "chunks": lambda store: list(store.chunks("x")),
+    "write": lambda store: store.write("x", b"1"),
+    "create": lambda store: store.create("x", b"1"),
+    "versioned": lambda store: store.versioned("x"),
+    "replace_if": lambda store: store.replace_if("x", b"1", "2"),
+    "local": lambda store: store.local("x"),
+    "delete": lambda store: store.delete("x"),
+}
+
+
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_a_store_that_refuses_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch, request_name: str) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        _keys(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(WorldloomError, match="check AWS_ACCESS_KEY_ID") as failure:
+                REQUESTS[request_name](open_store("s3://bucket/walks"))
+        finally:
+            server.shutdown()
+    _assert_a_sentence(failure.value)
+
+
+def test_a_machine_without_keys_is_told_to_set_them() -> None:
+    error = obstore.exceptions.GenericError(
+        "Generic S3 error: PUT http://169.254.169.254/latest/api/token\n\nDebug source:"
+    )
+    assert "set AWS_ACCESS_KEY_ID" in explained(error) and "Debug" not in explained(error)
+
+
+def test_a_store_that_is_not_there_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    _keys(monkeypatch, "http://127.0.0.1:9")
+    store = open_store("s3://bucket/walks")
+    with pytest.raises(WorldloomError, match=r"check AWS_ENDPOINT_URL \(http://127\.0\.0\.1:9\)") as failure:
+        store.read("x")
+    _assert_a_sentence(failure.value)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_read_in_fork, args=(store, results), daemon=True)
+    child.start()
+    assert results.get(timeout=60) == ("WorldloomError", str(failure.value).partition(" in ")[0])
+    child.join(60)
+
+
+def _read_in_fork(store: Store, results: Any) -> None:
+    try:
+        store.read("x")
+    except Exception as error:
+        results.put((type(error).__name__, str(error).partition(" in ")[0]))
+
+
+def _keys(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+
+def _assert_a_sentence(error: WorldloomError) -> None:
+    text = str(error)
+    assert text.startswith("s3://bucket/walks: ") and "hush" not in text
+    assert len(text.splitlines()) == 1 and len(text) < 600 and "Debug source" not in text
+    assert error.__cause__ is not None, "the whole of it is there for --debug"
 
 
 @pytest.mark.parametrize("address", ["s3://", "s3://key:secret@bucket/x", "s3://bucket/x?token=1", "gs://bucket"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -137,6 +139,18 @@ def _read_dataset(folder: Path, path: Path) -> None:
         len(clip.pts_s)
 
 
+def _read_catalog(folder: Path, path: Path) -> None:
+    """With a manifest that fits the damage: an accident ends at the digest, and nothing behind it is tried."""
+    from worldloom.catalogs.manifest import manifest_name
+
+    manifest = folder / "dataset" / manifest_name(1)
+    values = json.loads(manifest.read_text())
+    data = path.read_bytes()
+    values["catalog"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    manifest.write_text(json.dumps(values))
+    _read_dataset(folder, path)
+
+
 def _job(folder: Path) -> None:
     (folder / "videos").mkdir(exist_ok=True)
     (folder / "job.yaml").write_text(
@@ -172,8 +186,8 @@ def _read_case(folder: Path, path: Path) -> None:
     read_case(FolderStore(path.parent), path.name)
 
 
-def _dataset(name: str, target: str, mutate: Mutate) -> Kind:
-    return Kind(name, lambda folder: example_dataset(folder, clips=3), (target,), mutate, _read_dataset)
+def _dataset(name: str, target: str, mutate: Mutate, read: Read) -> Kind:
+    return Kind(name, lambda folder: example_dataset(folder, clips=3), (target,), mutate, read)
 
 
 def _manifest_without_card(folder: Path) -> None:
@@ -217,8 +231,8 @@ KINDS: dict[str, Kind] = {
         Kind("sample_json", _members, ("a.json",), damage_json, _read_members),
         Kind("sample_npz", _members, ("a.*.npz",), damage_npz, _read_members),
         Kind("shard", lambda folder: example_dataset(folder, 3), ("dataset/shards/train*",), damage_tar, _read_shard),
-        _dataset("dataset_shard", "dataset/shards/train*", damage_tar),
-        _dataset("catalog", "dataset/catalog-*", damage_parquet),
+        _dataset("dataset_shard", "dataset/shards/train*", damage_tar, _read_dataset),
+        _dataset("catalog", "dataset/catalog-*", damage_parquet, _read_catalog),
         Kind("manifest", _manifest_without_card, ("dataset/manifests/*",), damage_json, _read_manifest),
         Kind("job_yaml", _job, ("job.yaml",), damage_yaml, _read_job),
         *(_HDF5 if find_spec("h5py") else ()),

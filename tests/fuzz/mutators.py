@@ -89,6 +89,8 @@ def damage_yaml(data: bytes, rng: np.random.Generator) -> bytes:
         b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b]\n"
         b"d: &d [*c,*c,*c,*c,*c,*c,*c]\nvars: {e: [*d,*d,*d,*d,*d,*d]}\n",
         b"vars: &v {x: *v}\n",
+        b"a: &a {x: 1, y: 2, z: 3}\n"
+        + b"".join(b"%c: &%c {<<: [%s]}\n" % (at + 1, at + 1, b",".join([b"*%c" % at] * 9)) for at in range(97, 107)),
         b"? [1, 2]\n: x\n",
         b"? {a: b}\n: x\n",
         b"1: 2\n",
@@ -134,6 +136,7 @@ def damage_tar(data: bytes, rng: np.random.Generator) -> bytes:
                 b"77777777777\0",
                 b"00000000000\0",
                 b"-0000000001\0",
+                b"-0000001000\0",
                 b"\x80" + b"\xff" * 11,
                 b"8" * 12,
                 b"            ",

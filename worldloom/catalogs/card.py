@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _MEMBERS = (
     ("hands.npz", "joints in camera space, metres"),
 )
 _SCORES = "scorecard.json"
+_TEXTS = ("annotator", "measure", "truth", "unit", "n", "of", "target", "command")
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", "`": "'", **{sign: f"\\{sign}" for sign in "\\|[]!"}})
 _LICENCE_ID = re.compile(r"[A-Za-z0-9.+-]+\Z")
 _WITH_WEBDATASET = """import io, json
 import numpy as np
@@ -185,13 +188,13 @@ def _truth(scores: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in scores:
         value = row.get("value")
-        figure = "not measured" if value is None else f"{value:.4g} {row.get('unit', '')}".strip()
+        figure = "not measured" if value is None else f"{float(value):.4g} {row.get('unit', '')}".strip()
         on = f"{row.get('n', '')} {row.get('of', '')}, {row.get('truth', '')}".strip(" ,")
         lines.append((row.get("annotator", ""), row.get("measure", ""), figure, on, row.get("target", "")))
     commands = sorted({str(row["command"]) for row in scores if row.get("command")})
     text = "How far the methods that wrote these labels are from the truth, where the truth is known:\n\n"
     text += _table(["annotator", "measure", "value", "scored on", "target"], lines)
-    return text + "".join(f"\n\nReproduce: `{command}`" for command in commands)
+    return text + "".join(f"\n\nReproduce: {_code(command)}" for command in commands)
 
 
 def _sources(figures: CardFigures) -> str:
@@ -215,11 +218,25 @@ def _scores(store: Store, scorecard: Path | Mapping[str, Any] | None) -> list[di
         else:
             return []
         found = [dict(row) for row in values["rows"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput("bad_scorecard", f"not a scorecard ({error})", where=where) from None
+        for number, row in enumerate(found):
+            _check_score(number, row)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        remedy = "Save it anew with worldloom scorecard, or remove it."
+        raise BadInput("bad_scorecard", f"not a scorecard ({error})", where=where, remedy=remedy) from None
     if scorecard is not None:
         store.write(_SCORES, (json.dumps(values, indent=1, sort_keys=True) + "\n").encode())
     return found
+
+
+def _check_score(number: int, row: Mapping[str, Any]) -> None:
+    """Refuse a row that is none: a scorecard comes with its dataset, from wherever that came."""
+    for name, value in row.items():
+        if name == "value" and (isinstance(value, bool) or not isinstance(value, int | float | None)):
+            raise ValueError(f"rows.{number}.value is {type(value).__name__}, a number or null expected")
+        if name in _TEXTS and not isinstance(value, str | int | float | None):
+            raise ValueError(f"rows.{number}.{name} is {type(value).__name__}, a text expected")
+    if abs(row.get("value") or 0) > sys.float_info.max:
+        raise ValueError(f"rows.{number}.value is too large")
 
 
 def _duration(seconds: float) -> str:
@@ -234,6 +251,11 @@ def _table(heads: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Text of others that stays inside its cell and carries no markup."""
-    text = " ".join(str(value).split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    """Text of others that stays inside its cell and carries no markup: no links, pictures, tags or entities."""
+    return " ".join(str(value).split()).translate(_ESCAPED)
+
+
+def _code(value: Any) -> str:
+    """Text of others as code on one line, in which nothing but a backtick is markup."""
+    text = " ".join(str(value).split()).replace("`", "'")
+    return f"`{text}`"

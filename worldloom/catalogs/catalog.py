@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.manifest import FileEntry
-from worldloom.catalogs.shards import Entry
-from worldloom.catalogs.storage import open_store
+from worldloom.catalogs.manifest import FileEntry, Manifest, local_file
+from worldloom.catalogs.shards import MAX_MEMBER_BYTES, Entry
+from worldloom.catalogs.storage import Store, open_store
 
 ROW_GROUP = 1 << 16
 
@@ -289,11 +289,28 @@ def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def read_catalog(path: Path | str) -> pa.Table:
-    """The catalog as a table.
+def open_catalog(store: Store, manifest: Manifest) -> pa.Table:
+    """The catalog that a manifest names, byte for byte the one that was written.
 
     Raises:
-        BadInput: `bad_catalog`.
+        BadInput: `missing_file`; `bad_catalog`, it is damaged or has other clips than the manifest counts.
+    """
+    table = read_catalog(local_file(store, manifest.catalog))
+    strangers = {*table["shard"].unique().to_pylist()} - {shard.path for shard in manifest.shards}
+    problem = f"names the shard {min(strangers)}, which the manifest does not" if strangers else ""
+    if len(table) != manifest.samples:
+        problem = f"has {len(table)} rows, the manifest counts {manifest.samples} samples"
+    if problem:
+        where = f"{store.place}/{manifest.catalog.path}"
+        raise BadInput("bad_catalog", problem, where=where, remedy="Run worldloom verify on the dataset.")
+    return table
+
+
+def read_catalog(path: Path | str) -> pa.Table:
+    """The catalog as a table, its columns and places checked.
+
+    Raises:
+        BadInput: `bad_catalog`, naming the column.
     """
     try:
         table = pq.read_table(path, use_threads=False, memory_map=False)
@@ -307,19 +324,35 @@ def read_catalog(path: Path | str) -> pa.Table:
 
 
 def _places_problem(table: pa.Table) -> str:
-    """Why readers could not follow its keys, shards and members; empty where they can."""
-    for name, kind in {name: _PLAIN[name] for name in ("key", "split", "shard", "members")}.items():
+    """Why readers could not follow its keys, shards, members and sources; empty where they can."""
+    never_null = ("key", "split", "shard", "offset", "length", "members")
+    for name in (*never_null, "source", "parents"):
         if table.column_names.count(name) != 1:
             return f"has no column {name}" if name not in table.column_names else f"has two columns {name}"
-        column = table.column(name)
-        if column.null_count or column.type != kind:
+        column, kind = table.column(name), _PLAIN[name]
+        if name == "source":
+            fits = pa.types.is_struct(column.type) and {("uri", pa.string()), ("sha256", pa.string())} <= {
+                (child.name, child.type) for child in column.type
+            }
+        else:
+            fits = column.type == kind
+        if not fits or (name in never_null and column.null_count):
             return f"column {name} is {column.type} with {column.null_count} values missing, {kind} expected"
+    if (different := pc.count_distinct(table["key"]).as_py()) != len(table):
+        return f"column key has {len(table)} values, {different} of them different"
     members = table.column("members").combine_chunks().flatten()
-    for name in ("offset", "length"):
-        values = members.field(name)
+    if members.null_count or any(members.field(one.name).null_count for one in members.type):
+        return "column members has values missing"
+    figures = {
+        "offset": (table["offset"], MAX_SHARD_BYTES),
+        "length": (table["length"], MAX_SHARD_BYTES),
+        "members.offset": (members.field("offset"), MAX_SHARD_BYTES),
+        "members.length": (members.field("length"), MAX_MEMBER_BYTES),
+    }
+    for name, (values, most) in figures.items():
         lowest, highest = pc.min_max(values).as_py().values()
-        if values.null_count or (lowest is not None and not 0 <= lowest <= highest < MAX_SHARD_BYTES):
-            return f"a member has the {name} {lowest if lowest is None or lowest < 0 else highest}"
+        if lowest is not None and not 0 <= lowest <= highest <= most:
+            return f"column {name} has the value {lowest if lowest < 0 else highest}, 0 to {most} expected"
     return ""
 
 

@@ -17,6 +17,7 @@ from worldloom.catalogs.errors import UsageError
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What PyYAML raises besides its own errors."""
 
+_MERGE = "tag:yaml.org,2002:merge"
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 100
 _MAX_SHOWN = 300
@@ -51,7 +52,7 @@ def load(kind: type[Model], values: Mapping[str, Any], *, where: str = "") -> Mo
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping with `safe_load`.
+    """Read a YAML mapping as `safe_load` does.
 
     Raises:
         UsageError: the file is missing, is not YAML, or is not a mapping.
@@ -75,7 +76,13 @@ def parse_yaml(data: bytes, path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: cannot be read ({error})") from None
     try:
-        values = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            _check_merges(node, path)
+            values = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML ({error})") from None
     except _UNREADABLE as error:  # a date of the 45th, a number of 5,000 digits, lists within lists without end
@@ -84,6 +91,37 @@ def parse_yaml(data: bytes, path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a mapping of keys to values was expected, found {type(values).__name__}")
     return values
+
+
+def _check_merges(document: Any, path: str | Path) -> None:
+    """Refuse merge keys (`<<: [*a, *a]`) that copy without end: `safe_load` follows them before any value is there."""
+    import yaml
+
+    entries: dict[int, int] = {}
+
+    def extent(node: Any) -> int:
+        """Entries of a mapping once its merges are followed, or of all mappings of a list."""
+        if id(node) not in entries:
+            entries[id(node)] = 0  # of one that merges itself, which adds nothing
+            if isinstance(node, yaml.MappingNode):
+                merges = [value for key, value in node.value if key.tag == _MERGE]
+                entries[id(node)] = len(node.value) - len(merges) + sum(extent(value) for value in merges)
+            elif isinstance(node, yaml.SequenceNode):
+                entries[id(node)] = sum(extent(value) for value in node.value)
+        return entries[id(node)]
+
+    left, seen, total = [document], set[int](), 0
+    while left:
+        node = left.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        pairs = node.value if isinstance(node, yaml.MappingNode) else [(None, value) for value in node.value]
+        if any(key is not None and key.tag == _MERGE for key, _ in pairs):
+            total += extent(node)
+        if total > _MAX_VALUES:
+            raise UsageError(f"{path}: its merge keys stand for more than {_MAX_VALUES} values, no such file was meant")
+        left += [one for pair in pairs for one in pair if one is not None]
 
 
 def _check_extent(values: Any, path: str | Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from worldloom.catalogs.card import write_card
-from worldloom.catalogs.catalog import read_catalog
+from worldloom.catalogs.catalog import open_catalog
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import (
     Manifest,
@@ -21,7 +21,6 @@ from worldloom.catalogs.manifest import (
     check_files,
     commit,
     latest,
-    local_file,
     numbers,
     read_manifest,
     removed_list,
@@ -67,12 +66,13 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
 
     Raises:
         UsageError: no dataset there, or it does not know a name.
-        BadInput: `torn_shard`, `bad_catalog`: a shard to be written anew is damaged.
+        BadInput: `torn_shard`, `bad_catalog`, `missing_file`: the catalog or a shard to be written anew is damaged or
+            gone.
         ManifestConflict: another run committed meanwhile.
     """
     store = open_store(dataset)
     before = latest(dataset)
-    table = read_catalog(local_file(store, before.catalog))
+    table = open_catalog(store, before)
     old = removed_list(before)
     new = targets_of(table, named, old)
     keys = taken_down(table, [*old, *new])
@@ -159,7 +159,7 @@ def rollback(dataset: Path | str, number: int | None = None) -> Manifest:
     except BadInput as error:
         message = f"manifest {number} cannot be gone back to: {error.message}"
         raise BadInput(error.reason, message, where=error.where) from None
-    back = taken_down(read_catalog(local_file(store, older.catalog)), removed_list(now))
+    back = taken_down(open_catalog(store, older), removed_list(now))
     if back:
         some = ", ".join(back[:_MOST_NAMED]) + (
             f" and {len(back) - _MOST_NAMED} more" if len(back) > _MOST_NAMED else ""
@@ -193,7 +193,7 @@ def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[s
         older = read_manifest(store.place, number)
         if not store.exists(older.catalog.path):  # purged before
             continue
-        table = read_catalog(local_file(store, older.catalog))
+        table = open_catalog(store, older)
         if gone := taken_down(table, removed):
             catalogs.add(older.catalog.path)
             shards |= _shards_with(table, gone)

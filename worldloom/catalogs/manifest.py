@@ -6,6 +6,7 @@ number is the dataset; files that no manifest names are no part of it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -18,7 +19,8 @@ from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
 from worldloom.catalogs.storage import Store, open_store
 
 SCHEMA_VERSION = 1
-_NUMBERED = re.compile(r"(\d{6,})\.json\Z")
+_NUMBERED = re.compile(r"manifests/(\d{6,})\.json\Z", re.ASCII)
+_COPY_AGAIN = "Copy the dataset anew from where it came from; worldloom verify names all that is wrong with it."
 
 
 class FileEntry(Strict):
@@ -39,11 +41,11 @@ class ShardEntry(FileEntry):
     """One shard.
 
     Attributes:
-        split: which split its samples belong to.
+        split: which split its samples belong to; part of the names of shards.
         samples: how many.
     """
 
-    split: str
+    split: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     samples: int = Field(ge=0)
 
 
@@ -68,8 +70,8 @@ class Manifest(Strict):
     schema_version: int = SCHEMA_VERSION
     number: int = Field(ge=1)
     parent: int | None = None
-    operation: str = "pack"
-    name: str = ""
+    operation: str = Field(default="pack", pattern=r"^[a-z]+$")
+    name: str = Field(default="", pattern=r"^[^\x00-\x1f\x7f]*$")
     samples: int = Field(ge=0)
     shards: tuple[ShardEntry, ...]
     catalog: FileEntry
@@ -90,8 +92,9 @@ class ManifestConflict(WorldloomError):
 
 def numbers(dataset: Path | str) -> list[int]:
     """Numbers of all committed manifests, ascending; empty where there is no dataset yet."""
-    names = (name.rpartition("/")[2] for name in open_store(dataset).names("manifests"))
-    return sorted(int(found[1]) for name in names if (found := _NUMBERED.match(name)))
+    names = open_store(dataset).names("manifests")
+    committed = ((name, int(found[1])) for name in names if (found := _NUMBERED.match(name)))
+    return sorted(number for name, number in committed if name == manifest_name(number))
 
 
 def manifest_name(number: int) -> str:
@@ -194,16 +197,28 @@ def check_files(store: Store, manifest: Manifest) -> None:
             raise BadInput("missing_file", message, where=f"{store.place}/{entry.path}")
 
 
+def missing_file(store: Store, entry: FileEntry) -> BadInput:
+    """The error for a file that a manifest names and that is not there."""
+    return BadInput("missing_file", "no such file", where=f"{store.place}/{entry.path}", remedy=_COPY_AGAIN)
+
+
 def local_file(store: Store, entry: FileEntry) -> Path:
-    """A local file with the content of one of a dataset's files, to be read at once.
+    """A local file with the content of a catalog, to be read at once.
 
     Raises:
-        BadInput: `missing_file`.
+        BadInput: `missing_file`; `bad_catalog`, it is not the one that was written. What is made from a damaged one
+            would get a digest of its own, and nobody would notice any more.
     """
     try:
-        return store.local(entry.path)
+        path = store.local(entry.path)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise BadInput("missing_file", "no such file", where=f"{store.place}/{entry.path}") from None
+        raise missing_file(store, entry) from None
+    if sha256 != entry.sha256:
+        message = "its sha256 is not the one in the manifest"
+        raise BadInput("bad_catalog", message, where=f"{store.place}/{entry.path}", remedy=_COPY_AGAIN)
+    return path
 
 
 def removed_list(manifest: Manifest) -> list[dict[str, str]]:
@@ -214,9 +229,11 @@ def removed_list(manifest: Manifest) -> list[dict[str, str]]:
     """
     found = manifest.notes.get("removed", [])
     if not isinstance(found, list) or not all(
-        isinstance(one, dict) and {"key", "sha256"} & one.keys() for one in found
+        isinstance(one, dict) and {"key", "sha256"} & one.keys() and all(isinstance(text, str) for text in one.values())
+        for one in found
     ):
-        raise BadInput("bad_manifest", f"manifest {manifest.number}: notes.removed is no list of keys and digests")
+        message = "notes.removed is no list of keys and digests, each a text"
+        raise BadInput("bad_manifest", message, where=manifest_name(manifest.number), remedy=_COPY_AGAIN)
     return found
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from worldloom.catalogs.card import write_card
-from worldloom.catalogs.catalog import read_catalog
+from worldloom.catalogs.catalog import open_catalog
 from worldloom.catalogs.edits import without
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.manifest import (
@@ -21,7 +21,6 @@ from worldloom.catalogs.manifest import (
     commit,
     latest,
     latest_or_none,
-    local_file,
     union_of_removed,
 )
 from worldloom.catalogs.rewrite import bring, put_catalog, replaced, scratch_folder, shard_path
@@ -71,7 +70,7 @@ def merge(datasets: Sequence[Path | str], out: Path | str, *, prefer: Path | str
 
     Raises:
         UsageError: one key with different bytes, naming it and both datasets; a dataset that is none; `out` is one.
-        BadInput: `torn_shard`, `bad_catalog`: a shard is damaged.
+        BadInput: `torn_shard`, `bad_catalog`, `missing_file`: a catalog or a shard is damaged or gone.
     """
     parts = _parts(datasets, prefer)
     removed = union_of_removed(*(part.manifest for part in parts))
@@ -98,7 +97,7 @@ def merge(datasets: Sequence[Path | str], out: Path | str, *, prefer: Path | str
             update = {"shards": shards, "catalog": put_catalog(target, tables)}
             there = commit(out, manifest.model_copy(update=update))
     write_card(out)
-    return Merged(there, twice, left_out, _astride(read_catalog(local_file(target, there.catalog))))
+    return Merged(there, twice, left_out, _astride(open_catalog(target, there)))
 
 
 def _parts(datasets: Sequence[Path | str], prefer: Path | str | None) -> list[_Part]:
@@ -113,7 +112,7 @@ def _parts(datasets: Sequence[Path | str], prefer: Path | str | None) -> list[_P
     parts = []
     for place in places:
         store, manifest = open_store(place), latest(place)
-        parts.append(_Part(place, store, manifest, read_catalog(local_file(store, manifest.catalog)), set()))
+        parts.append(_Part(place, store, manifest, open_catalog(store, manifest), set()))
     return parts
 
 

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 
 from worldloom.catalogs.catalog import write_catalog_of
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.manifest import FileEntry, ShardEntry
+from worldloom.catalogs.manifest import FileEntry, ShardEntry, missing_file
 from worldloom.catalogs.shards import BLOCK, END_MARK, scan_shard
-from worldloom.catalogs.storage import FolderStore, Store
+from worldloom.catalogs.storage import FolderStore, Store, checked_name
 
 _NUMBER = re.compile(r"-(\d+)\.tar\Z")
 _LEFT_BEHIND_S = 86400.0
@@ -57,7 +57,8 @@ def rewrite_shard(
         The new shard's line of the manifest, and by how many bytes each sample moved.
 
     Raises:
-        BadInput: `torn_shard`, the shard is not what the manifest says; `bad_catalog`, the catalog does not fit it.
+        BadInput: `missing_file`; `torn_shard`, the shard is not what the manifest says; `bad_catalog`, the catalog does
+            not fit it.
     """
     ordered = sorted(kept, key=lambda row: int(row["offset"]))
     where = f"{source.place}/{shard.path}"
@@ -94,14 +95,14 @@ def bring(source: Store, entry: FileEntry, target: Store, path: str, scratch: Pa
     """Copy a file into a store under a name; between folders of one file system it is a link.
 
     Raises:
-        BadInput: `torn_shard`, it is not what the manifest says; a link is looked at by its size alone.
+        BadInput: `missing_file`; `torn_shard`, it is not what the manifest says; a link is looked at by its size alone.
     """
     if isinstance(source, FolderStore) and isinstance(target, FolderStore) and _linked(source, entry, target, path):
         return
     draft = scratch / "copy"
     digest = hashlib.sha256()
     with draft.open("wb") as file:
-        for part in source.chunks(entry.path):
+        for part in _chunks(source, entry):
             file.write(part)
             digest.update(part)
     if digest.hexdigest() != entry.sha256:
@@ -153,7 +154,10 @@ def _by_key(table: pa.Table) -> pa.Table:
 
 
 def _linked(source: FolderStore, entry: FileEntry, target: FolderStore, path: str) -> bool:
-    there, here = source.local(entry.path), target.folder / path
+    try:
+        there, here = source.local(entry.path), target.folder / checked_name(path)
+    except FileNotFoundError:
+        raise missing_file(source, entry) from None
     here.parent.mkdir(parents=True, exist_ok=True)
     draft = here.with_name(f".{here.name}.{os.getpid()}.draft")
     try:
@@ -165,11 +169,18 @@ def _linked(source: FolderStore, entry: FileEntry, target: FolderStore, path: st
     return True
 
 
+def _chunks(source: Store, entry: FileEntry) -> Iterator[bytes]:
+    try:
+        yield from source.chunks(entry.path)
+    except FileNotFoundError:
+        raise missing_file(source, entry) from None
+
+
 def _parts(source: Store, shard: ShardEntry, spans: Sequence[tuple[int, int]]) -> Iterator[memoryview]:
     """The bytes of some spans, ascending; the whole shard passes by, so that damage is not given a new digest."""
     digest = hashlib.sha256()
     at, coming = 0, 0
-    for chunk in source.chunks(shard.path):
+    for chunk in _chunks(source, shard):
         digest.update(chunk)
         view, end = memoryview(chunk), at + len(chunk)
         while coming < len(spans) and spans[coming][0] < end:

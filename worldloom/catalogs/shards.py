@@ -24,6 +24,8 @@ BLOCK = 512
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 MAX_MEMBER_BYTES = 1 << 32
+_OCTAL = re.compile(rb"[0-7]*\Z")
+_DECIMAL = re.compile(rb"[0-9]{1,20}\Z")
 _MAX_OCTAL_SIZE = 8**11
 _MAX_NAME = 100
 _MAX_EXTENDED_HEADER_BYTES = 1 << 16
@@ -271,16 +273,30 @@ def read_member(file: BinaryIO, member: Member, where: Path | str) -> bytes:
 def _parse(header: bytes, at: int, where: Path | str) -> tuple[str, int, bytes]:
     """Name, size and type of a header whose checksum holds."""
     try:
-        stated = int(header[148:156].split(b"\0")[0].strip() or b"0", 8)
+        stated = _octal(header[148:156].split(b"\0")[0])
         if stated != sum(header) - sum(header[148:156]) + 8 * 32:
             raise ValueError("its checksum is wrong")
-        size = int(header[124:136].rstrip(b"\0 ") or b"0", 8)
+        size = _octal(header[124:136])
         name = header[:100].split(b"\0")[0].decode("ascii")
         if header[257:262] == b"ustar" and (prefix := header[345:500].split(b"\0")[0].decode("ascii")):
             name = f"{prefix}/{name}"
     except ValueError as error:
         raise BadInput("bad_shard", f"the header at byte {at} is damaged ({error})", where=where) from None
     return name, size, header[156:157]
+
+
+def _octal(field: bytes) -> int:
+    """A number of a header: `int` alone would take signs and underscores too, and a negative size leads backwards."""
+    digits = field.rstrip(b"\0 ").lstrip(b" ")
+    if not _OCTAL.match(digits):
+        raise ValueError(f"{digits!r} is no octal number")
+    return int(digits or b"0", 8)
+
+
+def _decimal(text: bytes) -> int:
+    if not _DECIMAL.match(text):
+        raise ValueError(f"{text[:40]!r} is no number")
+    return int(text)
 
 
 def _checked(name: str, size: int, kind: bytes, at: int, total: int, where: Path | str) -> Member:
@@ -309,9 +325,9 @@ def _extended(file: BinaryIO, at: int, size: int, kind: bytes, total: int, where
             return {"path": data.rstrip(b"\0").decode("ascii")}
         found: dict[str, str | int] = {}
         while data:
-            length = int(data.split(b" ", 1)[0])
-            if length <= 0:
-                raise ValueError("a record without length")
+            length = _decimal(data.split(b" ", 1)[0])
+            if not 0 < length <= len(data):
+                raise ValueError(f"a record of {length} bytes")
             record, data = data[:length], data[length:]
             name, _, value = record.split(b" ", 1)[1].rstrip(b"\n").decode().partition("=")
             if name.startswith("GNU.sparse") or (kind == b"g" and name in ("path", "size")):
@@ -319,9 +335,7 @@ def _extended(file: BinaryIO, at: int, size: int, kind: bytes, total: int, where
             if name == "path":
                 found["path"] = value
             elif name == "size":
-                found["size"] = int(value)
-                if int(value) < 0:
-                    raise ValueError("negative size")
+                found["size"] = _decimal(value.encode())
         return found
     except (ValueError, IndexError) as error:
         raise BadInput("bad_shard", f"the extended header at byte {at} is damaged ({error})", where=where) from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 import threading
 import time
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs import object_requests
+from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.catalogs.store import CHUNK_BYTES, FolderStore, Store, Versioned, checked_name, sync_to_disk
 
 __all__ = ["FolderStore", "ObjectStore", "Store", "checked_name", "is_remote", "open_store", "sync_to_disk"]
@@ -75,7 +77,8 @@ class ObjectStore(Store):
 
     Args:
         address: `s3://bucket/prefix`.
-        cache: folder for local copies; one per user in the machine's temporary folder where not given.
+        cache: folder for local copies; where not given, one in the machine's temporary folder that only this user may
+            enter.
         cache_mb: size of that folder, in 10^6 bytes, above which the copies longest unused go.
 
     Raises:
@@ -91,8 +94,9 @@ class ObjectStore(Store):
             )
         self.place = address.rstrip("/")
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
-        mine = f"worldloom-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        self._cache = cache or Path(tempfile.gettempdir()) / mine / hashlib.sha256(self.place.encode()).hexdigest()[:16]
+        mine = Path(tempfile.gettempdir(), f"worldloom-{os.getuid() if hasattr(os, 'getuid') else 'user'}")
+        self._shared_by_all = mine if cache is None else None
+        self._cache = cache or mine / hashlib.sha256(self.place.encode()).hexdigest()[:16]
         self._cache_bytes = cache_mb * 1_000_000
         self._client: Any = None
 
@@ -100,7 +104,7 @@ class ObjectStore(Store):
         """See `Store`."""
         checked_name(name)
         if offset == 0 and length is None:
-            return bytes(self._ask(_get, name))
+            return bytes(self._ask(object_requests.get, name))
         total = None
         if length is None:
             total = self.size(name)
@@ -112,16 +116,16 @@ class ObjectStore(Store):
             if total is None and not self.exists(name):
                 raise FileNotFoundError(f"{self.place}/{name}")
             return b""
-        return bytes(self._ask(_get_range, name, offset, stop))
+        return bytes(self._ask(object_requests.get_range, name, offset, stop))
 
     def size(self, name: str) -> int | None:
         """See `Store`."""
-        head = self._ask(_head, checked_name(name))
+        head = self._ask(object_requests.head, checked_name(name))
         return None if head is None else int(head["size"])
 
     def listing(self, folder: str = "") -> Iterator[tuple[str, int]]:
         """See `Store`."""
-        yield from self._ask(_list, checked_name(folder) + "/" if folder else None)
+        yield from self._ask(object_requests.list_below, checked_name(folder) + "/" if folder else None)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """See `Store`."""
@@ -129,33 +133,39 @@ class ObjectStore(Store):
         if total is None:
             raise FileNotFoundError(f"{self.place}/{name}")
         for at in range(0, total, CHUNK_BYTES):
-            yield bytes(self._ask(_get_range, name, at, min(total, at + CHUNK_BYTES)))
+            yield bytes(self._ask(object_requests.get_range, name, at, min(total, at + CHUNK_BYTES)))
 
     def write(self, name: str, data: bytes) -> None:
         """See `Store`."""
-        self._ask(_put, checked_name(name), data)
+        self._ask(object_requests.put, checked_name(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Store`."""
-        return bool(self._ask(_create, checked_name(name), data))
+        return bool(self._ask(object_requests.create, checked_name(name), data))
 
     def versioned(self, name: str) -> Versioned | None:
         """See `Store`."""
-        found = self._ask(_get_versioned, checked_name(name))
+        found = self._ask(object_requests.get_versioned, checked_name(name))
         return None if found is None else Versioned(*found)
 
     def replace_if(self, name: str, data: bytes, version: str) -> bool:
         """See `Store`."""
-        return bool(self._ask(_replace_if, checked_name(name), data, version))
+        return bool(self._ask(object_requests.replace_if, checked_name(name), data, version))
 
     def take(self, draft: Path, name: str) -> None:
         """See `Store`."""
-        self._ask(_put, checked_name(name), draft)
+        self._ask(object_requests.put, checked_name(name), draft)
         draft.unlink()
 
     def local(self, name: str) -> Path:
-        """See `Store`; a copy is kept as long as there is room, and taken again when the file has changed."""
-        head = self._ask(_head, checked_name(name))
+        """See `Store`; a copy is kept as long as there is room, and taken again when the file has changed.
+
+        Raises:
+            WorldloomError: the folder for copies is not ours alone.
+        """
+        if self._shared_by_all is not None:
+            _make_private(self._shared_by_all)
+        head = self._ask(object_requests.head, checked_name(name))
         if head is None:
             raise FileNotFoundError(f"{self.place}/{name}")
         version = hashlib.sha256(head["version"].encode()).hexdigest()[:12]
@@ -178,7 +188,7 @@ class ObjectStore(Store):
 
     def delete(self, name: str) -> None:
         """See `Store`."""
-        self._ask(_delete, checked_name(name))
+        self._ask(object_requests.delete, checked_name(name))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_client": None}  # connections do not travel to other processes
@@ -187,14 +197,22 @@ class ObjectStore(Store):
         """Do a request here, or, in a process that was forked from one that had connections, in a child of its own.
 
         The client's threads do not survive a fork: a request from there would wait for ever.
+
+        Raises:
+            WorldloomError: the store cannot be reached or refuses, after the attempts that the client makes itself.
         """
+        from obstore.exceptions import BaseError
+
         global _started_in
         if _started_in not in (None, os.getpid()):
             return _in_child(self.place, request.__name__, arguments)
         _started_in = os.getpid()
-        if self._client is None:
-            self._client = _connect(self._bucket, self._prefix)
-        return request(self._client, *arguments)
+        try:
+            if self._client is None:
+                self._client = object_requests.connect(self._bucket, self._prefix)
+            return request(self._client, *arguments)
+        except BaseError as error:
+            raise WorldloomError(f"{self.place}: {object_requests.explained(error)}") from error
 
     def _make_room(self, wanted: int) -> None:
         """Remove copies that nobody has asked for lately, the oldest first, until the new one fits."""
@@ -214,21 +232,27 @@ class ObjectStore(Store):
             total -= size
 
 
+def _make_private(folder: Path) -> None:
+    """Make a folder whose name anybody can foresee, or find it to be ours: who made it could put files into it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        found = folder.lstat()
+        mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+        if not stat.S_ISDIR(found.st_mode) or not mine or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise WorldloomError(
+                f"{folder}: copies of files in object stores are kept here, and it is no folder that only you can "
+                "write to; remove it, or set TMPDIR to a folder of your own"
+            ) from None
+        if found.st_mode & 0o077:  # nobody else could write to it, and nobody need read it
+            folder.chmod(0o700)
+
+
 _started_in: int | None = None
 """The process in which connections were first made; a fork inherits the number."""
 
 _children: dict[int, Any] = {}
 _one_at_a_time = threading.Lock()
-
-
-def _connect(bucket: str, prefix: str) -> Any:
-    from obstore.store import S3Store
-
-    options: dict[str, Any] = {}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    if endpoint.startswith("http://"):
-        options["allow_http"] = True
-    return S3Store(bucket, prefix=prefix or None, client_options=options)
 
 
 def _in_child(place: str, request: str, arguments: Sequence[Any]) -> Any:
@@ -243,6 +267,8 @@ def _in_child(place: str, request: str, arguments: Sequence[Any]) -> Any:
         kind, value = _children[pid].call((place, request, arguments))
     if kind == "missing":
         raise FileNotFoundError(value)
+    if kind == "failed":
+        raise WorldloomError(value)
     return value
 
 
@@ -252,99 +278,14 @@ def answer(question: tuple[str, str, Sequence[Any]]) -> tuple[str, Any]:
     if place not in _opened:
         _opened[place] = ObjectStore(place)
     try:
-        return "done", _opened[place]._ask(_REQUESTS[request], *arguments)
+        return "done", _opened[place]._ask(object_requests.REQUESTS[request], *arguments)
     except FileNotFoundError as error:
         return "missing", str(error)
+    except WorldloomError as error:
+        return "failed", str(error)
 
 
 _opened: dict[str, ObjectStore] = {}
-
-
-def _get(client: Any, name: str) -> bytes:
-    import obstore
-
-    return bytes(obstore.get(client, name).bytes())
-
-
-def _get_range(client: Any, name: str, start: int, stop: int) -> bytes:
-    import obstore
-
-    try:
-        return bytes(obstore.get_range(client, name, start=start, end=stop))
-    except FileNotFoundError:
-        raise
-    except obstore.exceptions.BaseError:
-        if int(obstore.head(client, name)["size"]) <= start:  # nothing lies there, which is an error in S3
-            return b""
-        raise
-
-
-def _head(client: Any, name: str) -> dict[str, Any] | None:
-    import obstore
-
-    try:
-        head = obstore.head(client, name)
-    except FileNotFoundError:
-        return None
-    return {"size": int(head["size"]), "version": str(head["e_tag"] or head["last_modified"])}
-
-
-def _list(client: Any, prefix: str | None) -> list[tuple[str, int]]:
-    import obstore
-
-    return [
-        (str(entry["path"]), int(entry["size"])) for batch in obstore.list(client, prefix=prefix) for entry in batch
-    ]
-
-
-def _put(client: Any, name: str, data: bytes | Path) -> None:
-    import obstore
-
-    obstore.put(client, name, data)
-
-
-def _create(client: Any, name: str, data: bytes) -> bool:
-    import obstore
-
-    writer = uuid.uuid4().hex
-    try:
-        obstore.put(client, name, data, mode="create", attributes={"writer": writer}, use_multipart=False)
-    except obstore.exceptions.AlreadyExistsError:
-        # A request whose answer was lost is sent again, and then finds its own file there.
-        return bool(obstore.get(client, name).attributes.get("writer") == writer)
-    return True
-
-
-def _get_versioned(client: Any, name: str) -> tuple[bytes, str, float] | None:
-    import obstore
-
-    try:
-        found = obstore.get(client, name)
-    except FileNotFoundError:
-        return None
-    return bytes(found.bytes()), str(found.meta["e_tag"]), found.meta["last_modified"].timestamp()
-
-
-def _replace_if(client: Any, name: str, data: bytes, version: str) -> bool:
-    import obstore
-
-    try:
-        obstore.put(client, name, data, mode={"e_tag": version}, use_multipart=False)
-    except (obstore.exceptions.PreconditionError, FileNotFoundError):
-        found = _get_versioned(client, name)  # of an answer that was lost, see `_create`
-        return found is not None and found[0] == data
-    return True
-
-
-def _delete(client: Any, name: str) -> None:
-    import obstore
-
-    obstore.delete(client, name)
-
-
-_REQUESTS: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (_get, _get_range, _head, _list, _put, _create, _get_versioned, _replace_if, _delete)
-}
 
 
 class Overlay(Store):

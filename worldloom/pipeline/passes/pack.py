@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from worldloom.catalogs.card import write_card
-from worldloom.catalogs.catalog import read_catalog, write_catalog_of
-from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest_or_none
+from worldloom.catalogs.catalog import open_catalog, write_catalog_of
+from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest_or_none, removed_list
 from worldloom.catalogs.storage import open_store
 from worldloom.pipeline.engine import Stage
 from worldloom.pipeline.funnel import Tally
@@ -107,11 +107,11 @@ def removed_from(dataset: Any) -> list[dict[str, str]]:
         dataset: its folder or address.
     """
     before = latest_or_none(dataset)
-    return list(before.notes.get("removed", ())) if before is not None else []
+    return removed_list(before) if before is not None else []
 
 
 def _catalog(work: Work, manifest: Manifest) -> pa.Table:
-    return read_catalog(open_store(work.layout.dataset).local(manifest.catalog.path))
+    return open_catalog(open_store(work.layout.dataset), manifest)
 
 
 def _without(chosen: Chosen, keys: set[str]) -> Chosen:
