@@ -25,11 +25,12 @@ from worldloom.catalogs.storage import Store, open_store
 from worldloom.pipeline.answers import BLOBS, attach, encode_annotation, encode_value, facts_of
 from worldloom.pipeline.ledger import HUMAN, Entry, Ledger, wanted_rows
 from worldloom.pipeline.parcel import pack_parcel
-from worldloom.pipeline.rows import ledger_rows
+from worldloom.pipeline.rows import find_in_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import duckdb
     import pyarrow as pa
 
     from worldloom.pipeline.layout import Layout
@@ -297,12 +298,13 @@ def _frames_of(store: Store, keys: set[str]) -> dict[str, int]:
 
     if not keys:
         return {}
-    with ledger_rows(store) as connection:
+
+    def rows(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
         connection.register("wanted", pa.table({"key": pa.array(sorted(keys), pa.string())}))
-        found = connection.sql(
-            "SELECT key, any_value(frames) FROM clips WHERE key IN (FROM wanted) GROUP BY ALL"
-        ).fetchall()
-    return dict(found)
+        query = "SELECT key, any_value(frames) FROM clips WHERE key IN (FROM wanted) GROUP BY ALL"
+        return list(connection.execute(query).fetchall())
+
+    return dict(find_in_rows(store, rows))
 
 
 def _vanished(store: Store, corrections: Sequence[Correction]) -> list[Entry]:
