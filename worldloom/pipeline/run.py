@@ -198,7 +198,7 @@ class _Run:
 
     def _annotate(self, clips: KnownClips) -> None:
         if not self.dry:
-            self.notes += sync_overrides(self.ledger, self.layout, self.operations)
+            self.notes += sync_overrides(self.ledger, self.layout, self.operations, ingest_recipe(self.job))
         if self._wants("annotate"):
             annotate(self.work, clips, self.operations)
         else:
