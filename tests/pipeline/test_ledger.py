@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +13,9 @@ from worldloom.catalogs.errors import WorldloomError
 from worldloom.catalogs.storage import FolderStore, open_store
 from worldloom.pipeline import ledger as ledger_module
 from worldloom.pipeline import segments as segments_module
-from worldloom.pipeline.ledger import Entry, Ledger, read_payload, wanted_rows
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.ledger import SCHEMA, Entry, Ledger, read_payload, wanted_rows
+from worldloom.pipeline.rows import ledger_rows, lost_reasons
 from worldloom.pipeline.segments import Segments
 
 
@@ -208,6 +211,59 @@ def test_a_reader_asks_again_when_segments_vanish_under_its_hands(tmp_path: Path
         patch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 1)
         Ledger(tmp_path, writable=True)
     assert len(reader.latest()) == 3
+
+
+def damage(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "other columns":
+        pq.write_table(pa.table({"sequence": [0], "x": [1]}), path)
+        return
+    damaged = {
+        "empty": b"",
+        "garbage": b"no parquet" * 100,
+        "truncated": data[: len(data) // 2],
+        "overwritten inside": data[:4] + bytes(len(data) // 2) + data[4 + len(data) // 2 :],
+    }
+    path.write_bytes(damaged[how])
+
+
+@pytest.mark.parametrize("how", ["empty", "garbage", "truncated", "overwritten inside", "other columns"])
+def test_a_damaged_segment_is_named_and_the_ledger_goes_on_without_it(tmp_path: Path, how: str) -> None:
+    fill(tmp_path, 3)
+    bad = segments(tmp_path)[1]
+    damage(bad, how)
+    for ask in (lambda: Ledger(tmp_path).latest(), lambda: lost_reasons(Layout(tmp_path).store)):
+        with pytest.raises(WorldloomError, match=f"{bad.name}: this segment of the ledger is damaged .*move it out"):
+            ask()
+    with (
+        pytest.raises(WorldloomError, match="is damaged"),
+        ledger_rows(Layout(tmp_path).store) as connection,
+    ):
+        connection.sql("SELECT * FROM known").fetchall()
+    bad.rename(tmp_path / "aside")
+    with Ledger(tmp_path, writable=True) as ledger:
+        assert len(ledger.latest()) == 2
+
+
+def test_a_damaged_segment_is_named_by_compaction_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a question does not look at, compaction does."""
+    fill(tmp_path, 3)
+    bad = segments(tmp_path)[1]
+    span = pq.read_metadata(bad).row_group(0).column(SCHEMA.names.index("host"))
+    start = span.dictionary_page_offset or span.data_page_offset
+    data = bytearray(bad.read_bytes())
+    data[start : start + span.total_compressed_size] = bytes(span.total_compressed_size)
+    bad.write_bytes(data)
+    monkeypatch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 1)
+    with pytest.raises(WorldloomError, match=f"{bad.name}: this segment of the ledger is damaged"):
+        Ledger(tmp_path, writable=True)
+    assert len(segments(tmp_path)) == 3
+
+
+def test_a_question_that_is_wrong_is_no_damage(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    with pytest.raises(duckdb.BinderException):
+        Segments(Layout(tmp_path), SCHEMA).ask("SELECT nothing_of_the_kind FROM known")
 
 
 def test_answers_stand_beside_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

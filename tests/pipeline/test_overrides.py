@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,26 @@ def operation(name: str, gives: str) -> Operation:
 OPERATIONS = [operation("pose", "camera"), operation("quality", "quality"), operation("depth", "depth")]
 
 
+INGEST = "recipe of ingest"
+
+
+def ingest(out: Path, recipe: str, frames: int) -> None:
+    about = {"key": KEY, "source": "s", "bytes": 10, "row": {"frames": frames, "seconds": 0.5}}
+    with Ledger(out, writable=True) as ledger:
+        told = json.dumps({"clips": [about], "given": [], "sha256": "x"})
+        ledger.append(Entry("folder:a.mp4", "ingest", recipe, "f", "ok", told=told))
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """A folder where one clip is ingested."""
-    about = {"key": KEY, "source": "s", "bytes": 10, "row": {"frames": FRAMES, "seconds": 0.5}}
-    with Ledger(tmp_path, writable=True) as ledger:
-        told = json.dumps({"clips": [about], "given": [], "sha256": "x"})
-        ledger.append(Entry("folder:a.mp4", "ingest", "i", "f", "ok", told=told))
+    ingest(tmp_path, INGEST, FRAMES)
     return tmp_path
 
 
-def sync(out: Path) -> list[str]:
+def sync(out: Path, operations: Sequence[Operation] = OPERATIONS, recipe: str = INGEST) -> list[str]:
     with Ledger(out, writable=True) as ledger:
-        return sync_overrides(ledger, Layout(out), OPERATIONS)
+        return sync_overrides(ledger, Layout(out), operations, recipe)
 
 
 def human(out: Path, name: str) -> Entry | None:
@@ -121,6 +129,40 @@ def test_a_row_that_disappears_is_withdrawn(out: Path, how: str) -> None:
     sync(out)
     entry = human(out, "quality")
     assert entry is not None and entry.status == "absent"
+
+
+def test_a_row_that_disappears_after_a_run_without_its_operation_is_withdrawn(out: Path) -> None:
+    Overrides(out).set(KEY, "quality", {"sharpness": 0.5}, who="ann")
+    sync(out)
+    sync(out, [one for one in OPERATIONS if one.name != "quality"])
+    assert human(out, "quality").status == "ok", "the row is there still"  # type: ignore[union-attr]
+    (out / OVERRIDES).unlink()
+    assert sync(out) == [f"{OVERRIDES}: 0 corrections taken, 1 withdrawn"]
+    assert human(out, "quality").status == "absent"  # type: ignore[union-attr]
+    assert sync(out) == []
+
+
+def test_the_ledger_alone_tells_what_was_taken(out: Path) -> None:
+    """So a run that is killed right after it has written it there leaves nothing that cannot be taken back."""
+    Overrides(out).set(KEY, "quality", {"sharpness": 0.5}, who="ann")
+    sync(out)
+    for path in out.iterdir():
+        if path.is_file():
+            path.unlink()
+    sync(out)
+    assert human(out, "quality").status == "absent"  # type: ignore[union-attr]
+
+
+def test_a_correction_is_of_the_clip_as_this_job_ingests_it(out: Path) -> None:
+    """The same stretch of the same video has one key, however many of its frames a job keeps."""
+    for recipe, frames in (("before", FRAMES - 2), (INGEST, FRAMES), ("after", FRAMES + 2)):
+        ingest(out, recipe, frames)
+    for recipe, frames in (("before", FRAMES - 2), (INGEST, FRAMES), ("after", FRAMES + 2)):
+        Overrides(out).set(KEY, "pose", camera(frames), who="ann")
+        assert sync(out, recipe=recipe) == [f"{OVERRIDES}: 1 corrections taken, 0 withdrawn"]
+        Overrides(out).set(KEY, "pose", camera(frames + 1), who="ann")
+        with pytest.raises(UsageError, match=f"not the camera of a clip of {frames} frames"):
+            sync(out, recipe=recipe)
 
 
 def test_a_file_written_by_others_needs_only_its_own_columns(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -10,10 +11,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import worldloom.pipeline.segments as segments_module
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
-from worldloom.pipeline.rows import explain_retry, ledger_rows, lost_reasons, was_interrupted
+from worldloom.pipeline.rows import explain_retry, find_in_rows, ledger_rows, lost_reasons, was_interrupted
 
 
 @pytest.fixture
@@ -33,6 +35,46 @@ def test_the_last_row_of_each_counts(out: Path) -> None:
     with ledger_rows(store) as connection:
         assert connection.sql("SELECT count(*) FROM known").fetchall() == [(5,)]
         assert connection.sql("SELECT count(*) FROM latest").fetchall() == [(4,)]
+
+
+def test_a_row_that_a_killed_compaction_left_twice_counts_once(tmp_path: Path) -> None:
+    told = '{"clips": [{"key": "k", "bytes": 10, "row": {"frames": 5, "seconds": 0.5}}]}'
+    with Ledger(tmp_path, writable=True) as ledger:
+        ledger.append(Entry("a", "ingest", "r", "s", "ok", told=told))
+        ledger.append(Entry("k", "pose", "r", "s", "failed", "timeout"))
+    (segment,) = (tmp_path / "ledger").iterdir()
+    shutil.copyfile(segment, segment.with_name("000000000000-0123abcd.parquet"))
+    store = Layout(tmp_path).store
+    with ledger_rows(store) as connection:
+        assert connection.sql("SELECT count(*) FROM known").fetchall() == [(4,)]
+        assert connection.sql("SELECT count(*) FROM latest").fetchall() == [(2,)]
+        assert connection.sql("SELECT key, frames FROM clips").fetchall() == [("k", 5)]
+    assert lost_reasons(store) == {("failed", "timeout"): 1}
+
+
+def test_a_question_is_asked_again_when_a_driver_compacts_meanwhile(tmp_path: Path) -> None:
+    for item in "abc":
+        with Ledger(tmp_path, writable=True) as ledger:
+            ledger.append(Entry(item, "pose", "r", "s", "ok"))
+    asked: list[bool] = []
+
+    def count(connection: duckdb.DuckDBPyConnection) -> int:
+        if not asked:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(segments_module, "COMPACT_ABOVE_SEGMENTS", 1)
+                Ledger(tmp_path, writable=True)
+        asked.append(True)
+        ((rows,),) = connection.sql("SELECT count(*) FROM latest").fetchall()
+        return int(rows)
+
+    assert find_in_rows(Layout(tmp_path).store, count) == 3 and len(asked) == 2
+
+
+def test_a_reason_of_a_recipe_that_the_job_may_go_back_to_is_known(tmp_path: Path) -> None:
+    with Ledger(tmp_path, writable=True) as ledger:
+        ledger.append(Entry("x", "pose", "old", "s", "failed", "timeout"))
+        ledger.append(Entry("x", "pose", "new", "s", "ok"))
+    assert explain_retry(Layout(tmp_path).store, ["timeout"]) == []
 
 
 def test_an_empty_folder_has_no_rows(tmp_path: Path) -> None:

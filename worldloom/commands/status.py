@@ -165,6 +165,7 @@ def _as_json(found: Snapshot | None, space: Workspace | None) -> dict[str, Any]:
             "dataset": None if summary.dataset is None else str(summary.dataset),
             "manifest": summary.manifest,
             "exit_code": summary.exit_code,
+            "notes": list(summary.notes),
             "lost": lost,
         }
     return values

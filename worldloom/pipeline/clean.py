@@ -6,7 +6,6 @@ shards that it alone names. So whatever moment it is killed at, nothing points a
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import uuid
@@ -22,12 +21,13 @@ from worldloom.catalogs.storage import FolderStore
 from worldloom.pipeline.layout import TMP, Layout
 from worldloom.pipeline.ledger import HUMAN
 from worldloom.pipeline.rows import ledger_rows
-from worldloom.pipeline.workspace import STATE
+from worldloom.pipeline.state import read_json, read_state
 
 PUT_AWAY = "clips-put-away.json"
 """Clips whose mp4 lies in the dataset alone since `clean --clips`: where from they can be brought back."""
 DRAFT_AGE_S = 3600.0
 """Drafts younger than this are left alone: an edit of the dataset may be at work on them (default ours)."""
+_LIST_ANEW = "restore it, or write the keys of the clips to bring back into it, a JSON list of texts"
 _DATA = re.compile(r"catalog-.*\.parquet\Z|.*\.tar\Z")
 
 
@@ -145,18 +145,15 @@ def _root(layout: Layout) -> Path:
 
 
 def _state(layout: Layout) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(layout.store.read(STATE))
-    except FileNotFoundError:
-        raise UsageError(f"{layout.out}: nothing has run here yet ({STATE} is missing)") from None
-    return found
+    return read_state(layout).model_dump(mode="json")
 
 
 def _put_away(layout: Layout) -> list[str]:
     try:
-        return [str(key) for key in json.loads(layout.store.read(PUT_AWAY))]
+        found: list[str] = read_json(layout.store, PUT_AWAY, list[str], _LIST_ANEW)
     except FileNotFoundError:
         return []
+    return found
 
 
 def _add(found: Cleaning, layout: Layout, kind: str, why: str, names: Iterable[str]) -> None:

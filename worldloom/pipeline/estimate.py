@@ -14,16 +14,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worldloom.catalogs.storage import Store, open_store
 from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
 from worldloom.pipeline.progress import Progress, Silent
-from worldloom.pipeline.rows import ledger_rows
+from worldloom.pipeline.rows import find_in_rows
 from worldloom.pipeline.settings import Compose, Job
 
 if TYPE_CHECKING:
+    import duckdb
+
     from worldloom.pipeline.sources.source import SourceItem
 
 CLIPS, CLIP_BYTES, CLIP_SECONDS, ANSWER_BYTES = "clips", "clip bytes", "clip seconds", "answer bytes"
@@ -241,7 +243,8 @@ def _from_ledger(job: Job, store: Store, items: Sequence[SourceItem]) -> dict[st
     found: dict[str, Observation] = defaultdict(lambda: Observation(1.0))
     recipe = ingest_recipe(job)
     wanted = pa.table({"item": pa.array(list(sizes), pa.string())})
-    with ledger_rows(store) as connection:
+
+    def rows(connection: duckdb.DuckDBPyConnection) -> tuple[list[Any], list[Any], list[Any]]:
         connection.register("wanted", wanted)
         videos = connection.execute(
             "SELECT item, sum(seconds) FROM latest SEMI JOIN wanted USING (item) "
@@ -254,6 +257,9 @@ def _from_ledger(job: Job, store: Store, items: Sequence[SourceItem]) -> dict[st
             "SELECT mine.item, latest.operation, sum(latest.seconds), sum(latest.bytes) FROM latest "
             "JOIN mine ON mine.key = latest.item WHERE latest.recipe <> 'human' GROUP BY ALL"
         ).fetchall()
+        return videos, made, answers
+
+    videos, made, answers = find_in_rows(store, rows)
     for item, seconds in videos:
         found[item] = Observation(sizes[item], {"ingest": seconds})
     for item, clips, seconds, size in made:
@@ -282,9 +288,11 @@ def _from_sample(
 
 def _pack_rate(store: Store) -> float | None:
     """Bytes of shards per second of one worker; None where nothing was packed."""
-    with ledger_rows(store) as connection:
-        size, seconds = connection.sql(
+    ((size, seconds),) = find_in_rows(
+        store,
+        lambda connection: connection.sql(
             "SELECT sum(CAST(json_extract(told, '$.bytes') AS BIGINT)), sum(seconds) FROM latest "
             "WHERE operation = 'pack' AND status = 'ok'"
-        ).fetchall()[0]
+        ).fetchall(),
+    )
     return float(size / seconds) if size and seconds else None

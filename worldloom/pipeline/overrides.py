@@ -23,13 +23,14 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.catalogs.storage import Store, open_store
 from worldloom.pipeline.answers import BLOBS, attach, encode_annotation, encode_value, facts_of
-from worldloom.pipeline.ledger import HUMAN, Entry, Ledger, wanted_rows
+from worldloom.pipeline.ledger import HUMAN, WITHDRAWN, Entry, Ledger, wanted_rows
 from worldloom.pipeline.parcel import pack_parcel
-from worldloom.pipeline.rows import ledger_rows
+from worldloom.pipeline.rows import find_in_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import duckdb
     import pyarrow as pa
 
     from worldloom.pipeline.layout import Layout
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 OVERRIDES = "overrides.parquet"
 VERSION = "1"
-WITHDRAWN = "withdrawn"
-APPLIED = "overrides.applied.json"
-"""Clips and operations whose corrections are in the ledger: what is no longer in the file is withdrawn."""
 
 COLUMNS = {
     "key": "of the clip",
@@ -192,15 +190,16 @@ class Overrides:
         self._store.write(OVERRIDES, stream.getvalue())
 
 
-def sync_overrides(ledger: Ledger, layout: Layout, operations: Sequence[Operation]) -> list[str]:
+def sync_overrides(ledger: Ledger, layout: Layout, operations: Sequence[Operation], recipe: str) -> list[str]:
     """Turn rows that are new into ledger entries; called by the driver after ingest, before annotate.
 
-    A row that disappears from the file counts as withdrawn.
+    What the ledger has taken and the file no longer says is withdrawn.
 
     Args:
         ledger: writable.
         layout: of the working folder.
         operations: of the job.
+        recipe: of its ingest, which decides how long a clip is.
 
     Returns:
         Sentences for the person at the terminal: what was taken, and rows that belong to no clip or operation.
@@ -208,15 +207,17 @@ def sync_overrides(ledger: Ledger, layout: Layout, operations: Sequence[Operatio
     Raises:
         UsageError: the file, or a value in it, is not what it should be; names row and remedy.
     """
-    if not layout.store.exists(OVERRIDES) and not layout.store.exists(APPLIED):
+    taken = _taken(ledger)
+    if not taken and not layout.store.exists(OVERRIDES):
         return []
     gives = {operation.name: operation.gives for operation in operations}
     ledger.flush()
     corrections = Overrides(layout.out).corrections()
-    frames = _frames_of(layout.store, {one.key for one in corrections})
+    frames = _frames_of(layout.store, {one.key for one in corrections}, recipe)
     known = [one for one in corrections if one.operation in gives and one.key in frames]
     entries = [_entry_of(layout, one, gives[one.operation], frames[one.key]) for one in known]
-    entries += _vanished(layout.store, corrections)
+    said = {(one.key, one.operation) for one in corrections}
+    entries += [Entry(*gone, HUMAN, "", "absent", reason=WITHDRAWN) for gone in sorted(taken - said)]
     before = ledger.entries(wanted_rows((one.item, one.operation, HUMAN, "") for one in entries))
     counts: Counter[str] = Counter()
     for entry in entries:
@@ -228,8 +229,6 @@ def sync_overrides(ledger: Ledger, layout: Layout, operations: Sequence[Operatio
         ledger.append(entry)
         counts[entry.status] += 1
     ledger.flush()
-    said = {(one.key, one.operation) for one in known if not one.withdrawn}
-    layout.write_json(APPLIED, sorted(said))
     return list(_notes(counts, corrections, gives, frames))
 
 
@@ -291,29 +290,25 @@ def _check_length(value: Any, frames: int) -> None:
         raise ValueError(f"it names frame {int(value.frames.max())}")
 
 
-def _frames_of(store: Store, keys: set[str]) -> dict[str, int]:
-    """Frames of those clips that there are."""
+def _frames_of(store: Store, keys: set[str], recipe: str) -> dict[str, int]:
+    """Frames of those clips that there are, as this recipe ingests them."""
     import pyarrow as pa
 
     if not keys:
         return {}
-    with ledger_rows(store) as connection:
+
+    def rows(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
         connection.register("wanted", pa.table({"key": pa.array(sorted(keys), pa.string())}))
-        found = connection.sql(
-            "SELECT key, any_value(frames) FROM clips WHERE key IN (FROM wanted) GROUP BY ALL"
-        ).fetchall()
-    return dict(found)
+        query = "SELECT DISTINCT key, frames FROM clips WHERE recipe = ? AND key IN (FROM wanted)"
+        return list(connection.execute(query, [recipe]).fetchall())
+
+    return dict(find_in_rows(store, rows))
 
 
-def _vanished(store: Store, corrections: Sequence[Correction]) -> list[Entry]:
-    """Withdrawals of what an earlier run took from rows that are no longer in the file."""
-    try:
-        earlier = json.loads(store.read(APPLIED))
-    except FileNotFoundError:
-        return []
-    there = {(one.key, one.operation) for one in corrections}
-    gone = [(key, operation) for key, operation in earlier if (key, operation) not in there]
-    return [Entry(key, operation, HUMAN, "", "absent", reason=WITHDRAWN) for key, operation in gone]
+def _taken(ledger: Ledger) -> set[tuple[str, str]]:
+    """Clips and operations whose corrections count now."""
+    rows = ledger.corrections().select(["item", "operation", "status", "reason"]).to_pylist()
+    return {(row["item"], row["operation"]) for row in rows if (row["status"], row["reason"]) != ("absent", WITHDRAWN)}
 
 
 def _notes(
@@ -329,7 +324,7 @@ def _notes(
     lost = [one for one in corrections if one.operation in gives and one.key not in frames]
     if lost:
         named = f"first: row {lost[0].row}, {lost[0].key}"
-        notes.append(f"{OVERRIDES}: {len(lost)} rows belong to no clip that was ingested here ({named})")
+        notes.append(f"{OVERRIDES}: {len(lost)} rows belong to no clip that this job ingested ({named})")
     return notes
 
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import difflib
-import os
-import re
-import tempfile
-import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.storage import Store
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.ledger import SCHEMA
+from worldloom.pipeline.segments import Segments
 
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY_LIMIT = "1GB"
-"""Of one question; beyond it DuckDB spills to the machine's temporary folder (default ours)."""
+_Found = TypeVar("_Found")
 _LATEST = (
-    "CREATE VIEW latest AS SELECT * FROM known SEMI JOIN "
-    "(SELECT max(sequence) AS sequence FROM known GROUP BY item, operation, recipe, source) USING (sequence)"
+    "CREATE VIEW latest AS SELECT * FROM known QUALIFY row_number() OVER "
+    "(PARTITION BY item, operation, recipe, source ORDER BY sequence DESC) = 1"
 )
 _CLIPS = (
     "CREATE VIEW clips AS SELECT item, recipe, source, clip.key AS key, clip.bytes AS bytes, "
@@ -34,51 +31,48 @@ _CLIPS = (
 )
 
 
+def find_in_rows(store: Store, question: Callable[[duckdb.DuckDBPyConnection], _Found]) -> _Found:
+    """What a question finds out, as `ledger_rows` answers it; asked again where a driver compacts meanwhile.
+
+    Args:
+        store: of the working folder.
+        question: may be asked more than once.
+    """
+
+    def ask(connection: duckdb.DuckDBPyConnection) -> _Found:
+        _create_views(connection)
+        return question(connection)
+
+    return _segments(store).find(ask)
+
+
 @contextmanager
 def ledger_rows(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in which `known` is every row of the ledger and `latest` the last one of each identity;
     `clips` are those of ingested videos: item, recipe and source of the video, key, bytes, frames, seconds.
 
-    Rows that are not flushed yet are not among them.
+    Rows that are not flushed yet are not among them. For who holds the folder's lock; others take `find_in_rows`.
 
     Args:
         store: of the working folder.
     """
-    import duckdb
-
-    from worldloom.pipeline.ledger import SCHEMA
-
-    names = sorted(name for name in store.names("ledger") if name.endswith(".parquet"))
-    settings: dict[str, Any] = {"threads": 2, "memory_limit": MEMORY_LIMIT, "temp_directory": spill_folder()}
-    with duckdb.connect(config=settings) as connection:
-        if names:
-            files = connection.read_parquet([_plain(str(store.local(name))) for name in names])
-            files.create_view("known")
-        else:
-            connection.register("known", SCHEMA.empty_table())
-        connection.execute(_LATEST)
-        connection.execute(_CLIPS)
+    with _segments(store).connected() as connection:
+        _create_views(connection)
         yield connection
 
 
-def spill_folder() -> str:
-    """Where DuckDB puts what does not fit in memory; made by it, and gone with the connection."""
-    return str(Path(tempfile.gettempdir(), f"worldloom-rows-{os.getpid()}-{uuid.uuid4().hex[:8]}"))
-
-
-def _plain(path: str) -> str:
-    """A path in which nothing is a pattern to DuckDB."""
-    return re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", path)
-
-
 def lost_reasons(store: Store) -> dict[tuple[str, str], int]:
-    """Rows by (status, reason) that `--retry` can name: those dropped by ingest, and those that failed."""
-    with ledger_rows(store) as connection:
-        found = connection.sql(
-            "SELECT status, reason, count(*) FROM (SELECT * FROM known QUALIFY row_number() OVER "
-            "(PARTITION BY item, operation ORDER BY sequence DESC) = 1) "
+    """Rows by (status, reason) that `--retry` can name: those dropped by ingest, and those that failed.
+
+    With the recipes a job had before: it may have gone back to one.
+    """
+    found = find_in_rows(
+        store,
+        lambda connection: connection.sql(
+            "SELECT status, reason, count(*) FROM latest "
             "WHERE status = 'failed' OR (status = 'dropped' AND operation = 'ingest') GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
+        ).fetchall(),
+    )
     return {(status, reason): count for status, reason, count in found}
 
 
@@ -113,3 +107,12 @@ def was_interrupted(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) or (
         type(error) is RuntimeError and str(error).startswith("Query interrupted")
     )
+
+
+def _segments(store: Store) -> Segments:
+    return Segments(Layout(store.place), SCHEMA)
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(_LATEST)
+    connection.execute(_CLIPS)

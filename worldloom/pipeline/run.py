@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from worldloom.catalogs.config import nearest
-from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.errors import UsageError, WorldloomError
+from worldloom.catalogs.manifest import numbers
 from worldloom.catalogs.memory import frugal_memory
 from worldloom.catalogs.storage import absolute
 from worldloom.pipeline.check import check_job
@@ -34,7 +36,8 @@ from worldloom.pipeline.rows import explain_retry, was_interrupted
 from worldloom.pipeline.segments import write_table
 from worldloom.pipeline.settings import Job
 from worldloom.pipeline.standing import Standing
-from worldloom.pipeline.workspace import ITEMS, STATE
+from worldloom.pipeline.state import STATE, OperationState, State, read_state
+from worldloom.pipeline.workspace import ITEMS
 
 if TYPE_CHECKING:
     from worldloom.pipeline.sources.source import SourceItem
@@ -133,6 +136,7 @@ class _Run:
         # Refused before the standing of an earlier run is written over.
         self.notes = explain_retry(self.layout.store, self.work.retry - set(EVERY_FAILURE))
         self.packed = Packed()
+        self.earlier: list[Tally] = []
 
     def go(self) -> RunSummary:
         items = self._items()
@@ -184,23 +188,26 @@ class _Run:
         self.layout.forget_drafts()
         self.layout.store.write("job.yaml", job_yaml(self.job).encode())
         write_table(self.layout.store, ITEMS, wanted)
+        with suppress(WorldloomError):  # there is none, or it is damaged: it is written anew
+            self.earlier = read_state(self.layout).packing()
         self._write_state()
 
     def _write_state(self, exit_code: int = 0) -> None:
-        names = ("name", "gives", "method", "version", "recipe", "after")
-        state = {
-            "name": self.job.name,
-            "ingest": ingest_recipe(self.job),
-            "operations": [{name: getattr(operation, name) for name in names} for operation in self.operations],
-            "tables": [vars(tally) for tally in self.tables],
-            "manifest": self.packed.manifest,
-            "exit_code": exit_code,
-        }
-        self.layout.write_json(STATE, state)
+        names = {tally.name for tally in self.tables}
+        state = State(
+            name=self.job.name,
+            ingest=ingest_recipe(self.job),
+            operations=tuple(OperationState.model_validate(vars(operation)) for operation in self.operations),
+            tables=tuple(self.tables),
+            earlier=tuple(tally for tally in self.earlier if tally.name not in names),
+            manifest=self.packed.manifest,
+            exit_code=exit_code,
+        )
+        self.layout.write_json(STATE, state.model_dump(mode="json"))
 
     def _annotate(self, clips: KnownClips) -> None:
         if not self.dry:
-            self.notes += sync_overrides(self.ledger, self.layout, self.operations)
+            self.notes += sync_overrides(self.ledger, self.layout, self.operations, ingest_recipe(self.job))
         if self._wants("annotate"):
             annotate(self.work, clips, self.operations)
         else:
@@ -235,11 +242,12 @@ class _Run:
             exit_code = 1
         if not self.dry:
             self._write_state(exit_code)
+        committed = numbers(self.layout.dataset)
         return RunSummary(
             tables=tuple(self.tables),
             out=self.layout.out,
-            dataset=self.layout.dataset if self.packed.manifest else None,
-            manifest=self.packed.manifest,
+            dataset=self.layout.dataset if committed else None,
+            manifest=committed[-1] if committed else 0,
             committed=self.packed.committed,
             exit_code=exit_code,
             ray_started=self.engine.started,

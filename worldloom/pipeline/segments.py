@@ -7,11 +7,11 @@ import re
 import secrets
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +47,7 @@ a moment, because one stood still, no two rows have one number (default ours; th
 ATTEMPTS = 3
 """How often a reader asks again when a driver has compacted the segments under its hands."""
 
+_Found = TypeVar("_Found")
 _NAME = re.compile(rf"{FOLDER}/\d+-[0-9a-f]+\.parquet\Z")
 
 
@@ -88,17 +89,28 @@ class Segments:
         """The answer to a query over `known`, the rows of all segments, and these tables.
 
         Raises:
-            WorldloomError: segments vanish faster than they can be read.
+            WorldloomError: see `find`.
+        """
+        return self.find(lambda connection: connection.sql(query, params=parameters or []).to_arrow_table(), tables)
+
+    def find(
+        self, question: Callable[[duckdb.DuckDBPyConnection], _Found], tables: Mapping[str, pa.Table] | None = None
+    ) -> _Found:
+        """What a question finds out in a connection; asked again where a driver compacts the segments meanwhile.
+
+        Raises:
+            WorldloomError: a segment is damaged, or they vanish faster than they can be read.
         """
         import duckdb
 
         for _ in range(ATTEMPTS):
             try:
-                with self._connected(tables) as connection:
-                    return connection.sql(query, params=parameters or []).to_arrow_table()
+                with self.connected(tables) as connection:
+                    return question(connection)
             except (duckdb.IOException, FileNotFoundError) as error:
                 problem = error
                 self.refresh()
+        self._refuse_damaged()
         raise WorldloomError(f"{self._layout.out}: the ledger cannot be read ({problem}); run the same command again")
 
     def compact_if_many(self) -> None:
@@ -143,7 +155,7 @@ class Segments:
         for number, name in enumerate(names):
             here = rows[bounds[number] : bounds[number + 1]]
             start = 0
-            with pq.ParquetFile(self._store.local(name)) as file:
+            with self._reading(name) as file:
                 for batch in file.iter_batches(COPY_ROWS, use_threads=False):
                     inside = here[slice(*np.searchsorted(here, [start, start + len(batch)]))]
                     if len(inside):
@@ -175,7 +187,13 @@ class Segments:
         return f"{FOLDER}/{first:016d}-{uuid.uuid4().hex[:8]}.parquet"
 
     @contextmanager
-    def _connected(self, tables: Mapping[str, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connected(self, tables: Mapping[str, pa.Table] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with `known`, the rows of all segments there are now, and these tables.
+
+        Raises:
+            WorldloomError: a segment is damaged.
+            duckdb.IOException, FileNotFoundError: one is gone.
+        """
         import duckdb
 
         places = [_quoted(self._store.local(name)) for name in self.names]
@@ -187,16 +205,50 @@ class Segments:
             "preserve_insertion_order": False,
         }
         with duckdb.connect(":memory:", config=settings) as connection:
-            for name, table in tables.items():
+            for name, table in (tables or {}).items():
                 connection.register(name, table)
-            if places:
-                files = f"read_parquet([{', '.join(places)}])"
-                connection.execute(f"CREATE VIEW known AS SELECT * FROM {files}")  # noqa: S608 -- quoted
-                connection.execute(f"CREATE VIEW placed AS SELECT *, file_index, file_row_number FROM {files}")  # noqa: S608
-            else:
-                connection.register("known", self._schema.empty_table())
-            yield connection
+            try:
+                if places:
+                    files = f"read_parquet([{', '.join(places)}])"
+                    connection.execute(f"CREATE VIEW known AS SELECT * FROM {files}")  # noqa: S608 -- quoted
+                    connection.execute(f"CREATE VIEW placed AS SELECT *, file_index, file_row_number FROM {files}")  # noqa: S608
+                else:
+                    connection.register("known", self._schema.empty_table())
+                yield connection
+            except (duckdb.IOException, duckdb.InterruptException):
+                raise
+            except duckdb.Error:
+                self._refuse_damaged()
+                raise
         give_memory_back(collect=False)  # the ledger is asked again and again, between long pieces of work
+
+    def _refuse_damaged(self) -> None:
+        """Read every segment by itself: DuckDB does not always say which one it could not read."""
+        for name in self.names:
+            try:
+                with self._reading(name) as file:
+                    if missing := set(self._schema.names) - set(file.schema_arrow.names):
+                        raise pa.ArrowInvalid(f"column '{min(missing)}' is missing")
+                    for _ in file.iter_batches(COPY_ROWS, use_threads=False):
+                        pass
+            except FileNotFoundError:
+                continue
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[pq.ParquetFile]:
+        try:
+            with pq.ParquetFile(self._store.local(name)) as file:
+                yield file
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk says so, not the file
+            said = " ".join(str(error).split())
+            raise WorldloomError(
+                f"{self._store.place}/{name}: this segment of the ledger is damaged ({said}); move it out of the "
+                "folder, and the next run does its rows again"
+            ) from None
 
 
 def write_table(store: Store, name: str, table: pa.Table, **options: Any) -> None:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from worldloom.catalogs.clip import Annotation, Clip
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
+from worldloom.catalogs.manifest import numbers
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
-from worldloom.pipeline.funnel import RunSummary, Tally
+from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.known import KnownClip, annotate_tallies, find_answers, ingest_tally, is_among, known_clips
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import record_members, unpack_parcel
-
-STATE = "state.json"
-"""Operations and recipes of the job, and how its last run ended."""
+from worldloom.pipeline.state import WRITTEN_ANEW, read_state
 
 ITEMS = "items.parquet"
 """Every source item of the last run, in order, with the recipe and fingerprint it was asked for with."""
@@ -100,19 +99,18 @@ class Workspace:
 
     Raises:
         UsageError: nothing has run there yet.
+        WorldloomError: a file of the folder is damaged.
     """
 
     def __init__(self, out: Path | str) -> None:
         self.layout = Layout(out)
         self.out = self.layout.out
-        try:
-            self.state: dict[str, Any] = json.loads(self.layout.store.read(STATE))
-        except FileNotFoundError:
-            raise UsageError(f"{self.out}: nothing has run here yet ({STATE} is missing)") from None
-        self._operations: dict[str, dict[str, Any]] = {row["name"]: row for row in self.state["operations"]}
+        self.state = read_state(self.layout)
+        operations = [operation.model_dump() for operation in self.state.operations]
+        self._operations: dict[str, dict[str, Any]] = {row["name"]: row for row in operations}
         self._ledger = Ledger(self.out)
-        self._known = known_clips(self._ledger, pq.read_table(self.layout.store.local(ITEMS)))
-        find_answers(self._ledger, self._known, self.state["operations"])
+        self._known = known_clips(self._ledger, self._items())
+        find_answers(self._ledger, self._known, operations)
         keys = self._known.table["key"].to_pylist()
         self._numbers: dict[str, int] = {key: number for number, key in enumerate(keys)}
 
@@ -175,18 +173,29 @@ class Workspace:
         return record_members(parcel, key)[1]
 
     def summary(self) -> RunSummary:
-        """Where the job stands: ingest and operations from the ledger as it is now, the rest as of the last run."""
-        known = {row["name"]: Tally(**row) for row in self.state.get("tables", [])}
+        """Where the job stands: ingest, operations and dataset as they are now, compose and pack as they last ran."""
         tables = [ingest_tally(self._known), *annotate_tallies(self._known, list(self._operations))]
-        tables += [known[name] for name in ("compose", "pack") if name in known]
-        number = int(self.state.get("manifest", 0))
+        earlier = " and ".join(tally.name for tally in self.state.earlier)
+        committed = numbers(self.dataset)
         return RunSummary(
-            tables=tuple(tables),
+            tables=(*tables, *self.state.packing()),
             out=self.out,
-            dataset=self.dataset if number else None,
-            manifest=number,
-            exit_code=int(self.state.get("exit_code", 0)),
+            dataset=self.dataset if committed else None,
+            manifest=committed[-1] if committed else 0,
+            exit_code=self.state.exit_code,
+            notes=(f"{earlier}: as of an earlier run, which got further than the last",) if earlier else (),
         )
+
+    def _items(self) -> pa.Table:
+        where = f"{self.out}/{ITEMS}"
+        try:
+            return pq.read_table(self.layout.store.local(ITEMS), columns=["item", "recipe", "source"])
+        except FileNotFoundError:
+            raise WorldloomError(f"{where}: missing; {WRITTEN_ANEW}") from None
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk says so, not the file
+            raise WorldloomError(f"{where}: damaged ({' '.join(str(error).split())}); {WRITTEN_ANEW}") from None
 
     def problems(self) -> list[Entry]:
         """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence."""
