@@ -200,6 +200,23 @@ def test_options_of_run_reach_the_job(tmp_path, monkeypatch):
     assert (seen["retry"], seen["address"]) == (["timeout", "crashed"], "auto")
 
 
+def test_a_dry_run_tells_of_the_job_that_was_asked_for(tmp_path, monkeypatch):
+    from worldloom.pipeline.funnel import RunSummary
+
+    seen = {}
+
+    def estimate_job(job, summary, **options):
+        seen.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("worldloom.pipeline.run.run_job", lambda *_, **__: RunSummary((), tmp_path / "out"))
+    monkeypatch.setattr("worldloom.pipeline.estimate.estimate_job", estimate_job)
+    options = ["--dry-run", "--sample", 3, "--limit", 4, "--only", "ingest", "--workers", 2, "--address", "auto"]
+    assert worldloom("run", job_file(tmp_path), *options).exit_code == 130
+    del seen["progress"]
+    assert seen == {"sample": 3, "limit": 4, "only": "ingest", "workers": 2, "address": "auto"}
+
+
 def test_a_sample_without_a_dry_run_is_usage(tmp_path):
     result = worldloom("run", job_file(tmp_path), "--sample", 3)
     assert result.exit_code == 2

@@ -100,7 +100,8 @@ def _print_sizes(estimate: Estimate, nodes: int) -> None:
     for count in sorted({1, nodes}):
         took = estimate.wall_seconds(count)
         spread = "" if took.spread is None else f" +- {console.duration(took.spread)}"
-        where = f"{count} node{'s' if count > 1 else ''} of {estimate.workers} workers"
+        on_gpus = f", {gpus} on GPUs" if (gpus := estimate.gpu_workers(count)) else ""
+        where = f"{count} node{'s' if count > 1 else ''} with {estimate.workers(count)} workers{on_gpus}"
         console.say(f"on {where}: {console.duration(took.value)}{spread}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,7 +62,10 @@ def run(
             dry_run=dry_run,
             progress=progress,
         )
-        found = estimate_job(chosen, summary, sample=sample, progress=progress) if dry_run else None
+        found = None
+        if dry_run:
+            asked: dict[str, Any] = {"limit": limit, "only": only, "workers": workers, "address": address}
+            found = estimate_job(chosen, summary, **asked, sample=sample, progress=progress)
     if found is not None:
         print_plan(summary, found, job, nodes)
         return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,7 +99,7 @@ class Envelope:
         ending = Ending("failed")
         for attempt in range(1, self._attempts + 1):
             ending, final = self._try(payload, limits, started, attempt)
-            if final:
+            if final or not self._attempts:
                 break
             if ending.reason == ChildNotStarted.reason and attempt < self._attempts:
                 time.sleep(WAIT_TO_START_S)
@@ -108,6 +111,13 @@ class Envelope:
     def child_pid(self) -> int | None:
         """Process id of the child while it is warm."""
         return self._child.pid
+
+    def interrupt(self) -> None:
+        """From another thread: end the child under the call at work, which is given up like any later one."""
+        self._attempts = 0
+        if (pid := self._child.pid) is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the child."""

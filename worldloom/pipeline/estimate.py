@@ -13,15 +13,17 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldloom.catalogs.storage import Store, open_store
 from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
+from worldloom.pipeline.preflight import pool_size
 from worldloom.pipeline.progress import Progress, Silent
 from worldloom.pipeline.rows import find_in_rows
-from worldloom.pipeline.settings import Compose, Job
+from worldloom.pipeline.settings import Compose, Execution, Job
 
 if TYPE_CHECKING:
     import duckdb
@@ -85,7 +87,8 @@ class Estimate:
         answer_bytes: of all answers, large ones included.
         shard_bytes: of the dataset, before compose drops anything; derived clips included.
         shards: of the target size.
-        workers: of one node.
+        execution: of the job.
+        takes: CPUs and GPUs of one worker, by operation; where nothing is said, one CPU.
     """
 
     observed: int
@@ -98,7 +101,8 @@ class Estimate:
     answer_bytes: Figure
     shard_bytes: Figure
     shards: int
-    workers: int
+    execution: Execution
+    takes: Mapping[str, tuple[float, float]]
 
     @property
     def total_core_seconds(self) -> Figure:
@@ -106,23 +110,47 @@ class Estimate:
         return sum(self.core_seconds.values(), Figure(0.0, 0.0))
 
     def wall_seconds(self, nodes: int) -> Figure:
-        """On so many nodes like this one, all workers busy to the end."""
-        return self.total_core_seconds.times(1 / (nodes * self.workers))
+        """On so many nodes like this one, one operation after the other, all its workers busy to the end."""
+        times = (figure.times(1 / self.workers(nodes, name)) for name, figure in self.core_seconds.items())
+        return sum(times, Figure(0.0, 0.0))
+
+    def workers(self, nodes: int, name: str = "") -> int:
+        """Of an operation, on so many nodes like this one; without a name, of one that takes one CPU."""
+        return pool_size(self.execution, nodes, *self.takes.get(name, (1.0, 0.0)))
+
+    def gpu_workers(self, nodes: int) -> int:
+        """The most that any operation has of those that take a GPU; 0 where none does."""
+        return max((self.workers(nodes, name) for name, (_, gpus) in self.takes.items() if gpus), default=0)
 
 
-def estimate_job(job: Job, summary: RunSummary, *, sample: int = 0, progress: Progress | None = None) -> Estimate:
+def estimate_job(
+    job: Job,
+    summary: RunSummary,
+    *,
+    limit: int | None = None,
+    only: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    sample: int = 0,
+    progress: Progress | None = None,
+) -> Estimate:
     """What the rest of a job takes, and how large all of it will be.
 
     Args:
         job: as it would run.
         summary: of its dry run, for what is due.
+        limit: as of the dry run, like `only`, `workers` and `address`; see `run_job`.
+        only: one pass.
+        workers: overrides `execution.workers`.
+        address: overrides `execution.address`.
         sample: source items to run for real, in a temporary folder; none where 0.
         progress: told how far the sample is.
     """
-    items = [item for source in job.sources for item in source.items()]
+    job = job.model_copy(update={"execution": job.execution.asked(workers, address)})
+    items = [item for source in job.sources for item in source.items()][:limit]
     store = open_store(job.out)
     seen, pack_rate = _from_ledger(job, store, items), _pack_rate(store)
-    left = _left(job, summary, items, seen)
+    left = _left(job, summary, items, seen, only)
     if sample:
         sampled, rate = _from_sample(job, _draw(items, sample), progress or Silent())
         seen, pack_rate = {**seen, **sampled}, rate or pack_rate
@@ -151,23 +179,25 @@ def ratio_estimate(observations: Sequence[Observation], name: str, total_size: f
 
 
 def _left(
-    job: Job, summary: RunSummary, items: Sequence[SourceItem], seen: Mapping[str, Observation]
+    job: Job, summary: RunSummary, items: Sequence[SourceItem], seen: Mapping[str, Observation], only: str | None
 ) -> dict[str, float]:
-    """Share of the source that each operation has still to work on, by size."""
+    """Share of the source that each operation that would run has still to work on, by size."""
     sizes = _sizes(items)
     total = sum(sizes.values()) or 1.0
     plan = {row.name: row for row in summary.plan}
     shares = {}
-    for name in ["ingest", *(operation.name for operation in plan_operations(job))]:
+    names = {"ingest": ["ingest"], "annotate": [operation.name for operation in plan_operations(job)]}
+    for name in names.get(only, []) if only else [*names["ingest"], *names["annotate"]]:
         row = plan.get(name)
         if row is not None and row.due is not None and row.due + row.done:
             shares[name] = row.due / (row.due + row.done)
         else:  # how many clips there will be is not known: what has an answer is done
             shares[name] = 1 - sum(one.size for one in seen.values() if name in one.figures) / total
-    packing = plan.get("pack")
-    shares["pack"] = 1.0
-    if packing is not None and packing.due is not None and packing.due + packing.done:
-        shares["pack"] = packing.due / (packing.due + packing.done)
+    if only in (None, "pack"):
+        packing = plan.get("pack")
+        shares["pack"] = 1.0
+        if packing is not None and packing.due is not None and packing.due + packing.done:
+            shares["pack"] = packing.due / (packing.due + packing.done)
     return shares
 
 
@@ -192,7 +222,7 @@ def _estimate(
     }
     sample_bytes = told[CLIP_BYTES] + told[ANSWER_BYTES] + told[CLIPS].times(SAMPLE_BYTES)
     shard_bytes = sample_bytes.times(derived_share(job.compose))
-    if seen:
+    if seen and "pack" in left:
         core_seconds["pack"] = shard_bytes.times(left["pack"] / pack_rate)
     return Estimate(
         observed=len(seen),
@@ -205,8 +235,19 @@ def _estimate(
         answer_bytes=told[ANSWER_BYTES],
         shard_bytes=shard_bytes,
         shards=math.ceil(shard_bytes.value / (job.pack.target_mb * 1e6)),
-        workers=job.execution.worker_count,
+        execution=job.execution,
+        takes=_takes(job),
     )
+
+
+def _takes(job: Job) -> dict[str, tuple[float, float]]:
+    """CPUs and GPUs of one worker by operation; neighbours with a GPU, and neighbours without, share their workers."""
+    found: dict[str, tuple[float, float]] = {}
+    for _, neighbours in groupby(plan_operations(job), key=lambda operation: operation.gpus > 0):
+        wave = list(neighbours)
+        most = max(one.cpus for one in wave), max(one.gpus for one in wave)
+        found |= {one.name: most for one in wave}
+    return found
 
 
 def derived_share(rules: Compose) -> float:
@@ -222,9 +263,17 @@ def _sizes(items: Sequence[SourceItem]) -> dict[str, float]:
             continue
         if not item.path:
             return {one.id: 1.0 for one in items if one.problem is None}
-        path = Path(item.path)
-        found[item.id] = float(path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.iterdir()))
-    return {name: max(size, 1.0) for name, size in found.items()}
+        found[item.id] = max(_bytes(Path(item.path)), 1.0)
+    return found
+
+
+def _bytes(path: Path) -> float:
+    """Of a file, or of the files in a folder; 0 of a pipe, a link that leads nowhere, and what else nobody can read."""
+    try:
+        files = path.iterdir() if path.is_dir() else [path]
+        return float(sum(one.stat().st_size for one in files if one.is_file()))
+    except OSError:
+        return 0.0
 
 
 def _draw(items: Sequence[SourceItem], count: int) -> list[SourceItem]:

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import importlib
 import queue
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from types import TracebackType
+from typing import Any, Protocol
 
 from worldloom.pipeline.actor import Supervisor
 from worldloom.pipeline.engine import Engine, Stage
+from worldloom.pipeline.preflight import pool_size
+
+_AGAIN_S = 0.1
+"""Between two looks at whether the rows at work are given up."""
+
+
+class Interruptible(Supervisor, Protocol):
+    """A supervisor whose work another thread can end."""
+
+    def interrupt(self) -> None:
+        """Give the row at work up, and every later one."""
 
 
 class InProcess(Engine):
     """An engine for a handful of rows, as a dry run samples them; what a row costs is what it costs under Ray.
 
     Args:
-        execution: its `worker_count` is how many rows are worked on at once.
+        execution: says how many rows are worked on at once.
     """
+
+    _begun: Generator[tuple[dict[str, Any], bytes]] | None = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # An interrupt of whoever takes the results leaves the rest of them at work.
+        if self._begun is not None:
+            self._begun.close()
 
     def start(self) -> None:
         """Nothing has to start."""
@@ -26,19 +47,23 @@ class InProcess(Engine):
     def run(
         self, stage: Stage, rows: Iterable[Mapping[str, Any]], count: int | None = None
     ) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Work on all rows; results come in the order in which they are done.
+        """Work on all rows; results come in the order in which they are done. Rows at work are given up with them.
 
         Args:
             stage: what to do with each.
             rows: plain data.
             count: how many rows there are; not needed here.
         """
+        self._begun = self._work(stage, rows)
+        return self._begun
+
+    def _work(self, stage: Stage, rows: Iterable[Mapping[str, Any]]) -> Generator[tuple[dict[str, Any], bytes]]:
         self.start()
         todo = list(rows)
         if not todo:
             return
-        idle: queue.SimpleQueue[Supervisor] = queue.SimpleQueue()
-        made = [_supervisor(stage) for _ in range(min(self.execution.worker_count, len(todo)))]
+        idle: queue.SimpleQueue[Interruptible] = queue.SimpleQueue()
+        made = [_supervisor(stage) for _ in range(min(pool_size(self.execution, 1, stage.cpus, stage.gpus), len(todo)))]
         for one in made:
             idle.put(one)
 
@@ -50,14 +75,22 @@ class InProcess(Engine):
                 idle.put(supervisor)
 
         pool = ThreadPoolExecutor(len(made), thread_name_prefix="row")
+        futures: list[Future[tuple[dict[str, Any], bytes]]] = []
         try:
-            for future in as_completed([pool.submit(work, row) for row in todo]):
+            for row in todo:
+                futures.append(pool.submit(work, row))
+            for future in as_completed(futures):
                 yield future.result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            at_work = [future for future in futures if not future.done()]
+            while wait(at_work, timeout=_AGAIN_S).not_done:  # a child may just be starting, and is ended next time
+                for one in made:
+                    one.interrupt()
+            pool.shutdown()
 
 
-def _supervisor(stage: Stage) -> Supervisor:
+def _supervisor(stage: Stage) -> Interruptible:
     module, _, name = stage.supervisor.partition(":")
-    made: Supervisor = getattr(importlib.import_module(module), name)(**stage.settings)
+    made: Interruptible = getattr(importlib.import_module(module), name)(**stage.settings)
     return made

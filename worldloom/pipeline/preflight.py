@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worldloom.catalogs.errors import UsageError
+
+if TYPE_CHECKING:
+    from worldloom.pipeline.settings import Execution
 
 FEEDING_CPUS = 1.0
 """For the task that feeds the pools: a pool whose minimum takes every CPU starves its own input, silently."""
@@ -81,6 +89,36 @@ def check_capacity(demands: Sequence[Demand], nodes: Sequence[Node]) -> None:
 def room_for(demand: Demand, nodes: Sequence[Node]) -> int:
     """How many actors of an operator fit on empty nodes at the same time."""
     return sum(_on_one(demand, node) for node in nodes)
+
+
+def pool_size(execution: Execution, nodes: int, cpus: float, gpus: float) -> int:
+    """How many workers an operation will have, as far as memory allows it.
+
+    Args:
+        execution: without an address, its bounds are those of each node: each runs as this machine does. With one,
+            they are those of the whole cluster.
+        nodes: like this one; where it has no GPU and one is needed, as if it had.
+        cpus: of one worker.
+        gpus: of one worker.
+    """
+    bounds = execution.bounds(gpus)
+    cores = execution.cores if execution.address else execution.worker_count + 1  # as the engine tells Ray
+    room = room_for(Demand("", cpus, gpus, 0), [Node(cores, max(gpu_count(), math.ceil(gpus)), 0)])
+    if execution.address:
+        return max(1, min(bounds.max or nodes * room, nodes * room))
+    asked = bounds.max or (room if gpus else execution.worker_count)
+    return nodes * max(1, bounds.min, min(asked, room))
+
+
+def gpu_count() -> int:
+    """GPUs of this machine that CUDA may use; neither Ray nor torch is asked, which take seconds to start."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = sum(re.fullmatch(r"nvidia\d+", path.name) is not None for path in Path("/dev").glob("nvidia*"))
+    return (
+        there
+        if visible is None
+        else min(there, len([one for one in visible.split(",") if one.strip() and one.strip() != "-1"]))
+    )
 
 
 def _on_one(demand: Demand, node: Node) -> int:

@@ -84,8 +84,7 @@ def run_job(
     if only is not None and only not in PASSES:
         raise UsageError(f"--only: unknown pass '{only}'" + nearest(only, PASSES))
     check_job(job)
-    changes = {name: value for name, value in (("workers", workers), ("address", address)) if value is not None}
-    execution = job.execution.model_copy(update=changes)
+    execution = job.execution.asked(workers, address)
     packing = job.pack.model_copy(update={"append": append or job.pack.append})
     job = job.model_copy(update={"execution": execution, "pack": packing, "out": absolute(job.out)})
     if dry_run:

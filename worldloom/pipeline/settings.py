@@ -173,6 +173,11 @@ class Execution(Strict):
     object_store_mb: int = Field(default=300, ge=80)
     address: str | None = None
 
+    def asked(self, workers: int | None, address: str | None) -> Execution:
+        """The same, with what somebody asks for instead; None for what nobody does."""
+        changes = {name: value for name, value in (("workers", workers), ("address", address)) if value is not None}
+        return self.model_copy(update=changes)
+
     def bounds(self, gpus: float) -> Bounds:
         """Of the pool of an operation that takes so many GPUs per actor."""
         asked = self.gpu_workers if gpus else self.workers
@@ -185,6 +190,11 @@ class Execution(Strict):
         """Workers asked for, or one per core this process may use."""
         if (asked := self.bounds(gpus=0).max) is not None:
             return asked
+        return self.cores
+
+    @property
+    def cores(self) -> int:
+        """Cores that this process may use."""
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -11,7 +11,15 @@ from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.parcel import pack_parcel, unpack_parcel
 
 
-class IngestSupervisor:
+class _Interruptible:
+    _envelope: Envelope
+
+    def interrupt(self) -> None:
+        """From another thread: give the row at work up, and every later one."""
+        self._envelope.interrupt()
+
+
+class IngestSupervisor(_Interruptible):
     """Source items in, records of their clips out.
 
     Args:
@@ -41,7 +49,7 @@ class IngestSupervisor:
         return {"id": row["id"], **_lost_row(error, attempts), "facts": {}}, b""
 
 
-class AnnotateSupervisor:
+class AnnotateSupervisor(_Interruptible):
     """Clips in, answers of all due operations out, one call into the child per operation.
 
     The child keeps the clip and its frames between the calls; what one operation found travels to the next by way of
@@ -124,7 +132,7 @@ class AnnotateSupervisor:
         return row, payload
 
 
-class PackSupervisor:
+class PackSupervisor(_Interruptible):
     """Planned shards in, written shards and their catalog rows out.
 
     Args:
