@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -155,6 +156,66 @@ def test_a_fault_of_ours_says_so_and_shows_no_traceback(tmp_path, monkeypatch):
     assert "error: ZeroDivisionError: by zero" in result.stderr
     assert "--debug" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EMFILE, errno.EDQUOT, errno.EIO])
+def test_an_error_of_the_system_names_the_file_and_what_to_do(number, tmp_path, monkeypatch):
+    error = OSError(number, os.strerror(number), str(tmp_path / "there"))
+    monkeypatch.setattr("worldloom.commands.places.run_at", failing_with(error))
+    result = worldloom("status", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {tmp_path}/there: {os.strerror(number)}; "), "and then a remedy"
+    assert "fault of worldloom" not in result.stderr
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "gone", "a"), OSError(errno.EBADF, "bad"), OSError()])
+def test_an_error_of_the_system_that_nobody_can_mend_is_a_fault_of_ours(error, tmp_path, monkeypatch):
+    monkeypatch.setattr("worldloom.commands.places.run_at", failing_with(error))
+    result = worldloom("status", tmp_path)
+    assert result.exit_code == 1 and type(error).__name__ in result.stderr
+    assert "this is a fault of worldloom" in result.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("worldloom.commands.places.run_at", failing_with(BrokenPipeError(errno.EPIPE, "gone")))
+    assert "error" not in worldloom("status", tmp_path).stderr
+
+
+@pytest.mark.parametrize("out", ["a-file", "a-file/below"])
+def test_a_file_in_the_place_of_the_working_folder_is_named(out, tmp_path):
+    job = job_file(tmp_path, annotate=[])
+    (tmp_path / "videos" / "a.mp4").touch()
+    (tmp_path / "a-file").touch()
+    result = worldloom("run", job, "--out", tmp_path / out)
+    assert result.exit_code == 1
+    assert f"{tmp_path}/a-file" in result.stderr and "a file is where a folder should be" in result.stderr
+    assert "fault of worldloom" not in result.stderr
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    job = job_file(tmp_path, annotate=[])
+    (tmp_path / "videos" / "a.mp4").touch()
+    monkeypatch.setattr("worldloom.catalogs.store.os.fsync", full)
+    result = worldloom("run", job)
+    assert result.exit_code == 1
+    assert f"error: {tmp_path}/out/" in result.stderr and "free some room" in result.stderr
+    assert ".draft" not in result.stderr and list((tmp_path / "out").rglob("*.draft")) == []
+
+
+@pytest.mark.parametrize("name", ["a b.json", ".json", "ä.json", "-.json", "x y/a.json"])
+def test_an_odd_name_in_quarantine_is_no_case(name, tmp_path):
+    file = tmp_path / "quarantine" / ("pose" if "/" not in name else "") / name
+    file.parent.mkdir(parents=True)
+    for _ in range(2):
+        result = worldloom("annotate", file)
+        assert result.exit_code == 2
+        assert (
+            "neither a video nor a file of OUT/quarantine" in result.stderr or "not a quarantine file" in result.stderr
+        )
+        file.write_text("{}")
 
 
 @pytest.mark.parametrize("place", ["front", "end"])

@@ -6,6 +6,7 @@ imported here: every verb imports what it needs when it runs.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -38,6 +39,27 @@ from worldloom.commands.verify import verify
 INTERRUPTED = 130
 STOPPABLE = ("run",)
 """Verbs that say so when they are asked to stop, by Ctrl-C or by a scheduler; training saves a checkpoint itself."""
+
+_AGAIN = "and run the same command again"
+_REMEDIES = {
+    errno.ENOSPC: f"free some room on that disk {_AGAIN}",
+    errno.EDQUOT: f"free some of your quota on that disk {_AGAIN}",
+    errno.EFBIG: f"raise the limit on the size of a file (ulimit -f) {_AGAIN}",
+    errno.EACCES: "get the right to it, or name another place",
+    errno.EPERM: "get the right to it, or name another place",
+    errno.EROFS: "name a place on a disk that can be written",
+    errno.EEXIST: "a file is where a folder should be; move it away, or name another folder",
+    errno.ENOTDIR: "a file is where a folder should be; move it away, or name another folder",
+    errno.EISDIR: "a folder is where a file should be; move it away, or name another file",
+    errno.ENAMETOOLONG: "name a shorter place",
+    errno.ELOOP: "its links lead in a circle; mend them",
+    errno.EMFILE: f"raise the limit on open files (ulimit -n 65536) {_AGAIN}",
+    errno.ENFILE: f"too many files are open on this machine; end what holds them {_AGAIN}",
+    errno.ENOMEM: f"no memory is left on this machine; end what holds it {_AGAIN}",
+    errno.EIO: f"the disk fails; see the system's log, mend it {_AGAIN}",
+    errno.ESTALE: f"the network file system has lost it; mount it again {_AGAIN}",
+}
+"""What a person can do about an error of the operating system; one that is not among these is a fault of ours."""
 
 app = typer.Typer(
     name="worldloom",
@@ -85,7 +107,8 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise  # typer knows what these mean; it ends quietly when the reader of a pipe goes away
         except Exception as error:
-            _explain(": ".join(filter(None, [type(error).__name__, str(error)])), expected=False)
+            told = _mendable(error) if isinstance(error, OSError) else ""
+            _explain(told or ": ".join(filter(None, [type(error).__name__, str(error)])), expected=bool(told))
             raise typer.Exit(1) from None
 
     return wrapper
@@ -119,6 +142,13 @@ def stopping() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _mendable(error: OSError) -> str:
+    """What is wrong, where, and what a person can do about it; empty where that is nothing."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    place = error.filename2 or error.filename
+    return f"{f'{place}: ' if place else ''}{error.strerror}; {remedy}" if remedy else ""
 
 
 def _explain(text: str, *, expected: bool) -> None:

@@ -260,6 +260,20 @@ def test_a_damaged_segment_is_named_by_compaction_too(tmp_path: Path, monkeypatc
     assert len(segments(tmp_path)) == 3
 
 
+def test_a_question_without_room_to_spill_says_where(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+
+    def heavy(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("SET memory_limit = '20MB'; SET max_temp_directory_size = '0KiB'; SET threads = 1")
+        connection.sql("SELECT md5(i::VARCHAR) AS m FROM range(2000000) t(i) ORDER BY m").to_arrow_table()
+
+    with pytest.raises(
+        WorldloomError, match=r"needs more room than is left in .*; free some, or set TMPDIR"
+    ) as refused:
+        Segments(Layout(tmp_path), SCHEMA).find(heavy)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_question_that_is_wrong_is_no_damage(tmp_path: Path) -> None:
     fill(tmp_path, 2)
     with pytest.raises(duckdb.BinderException):

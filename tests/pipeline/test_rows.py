@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 import worldloom.pipeline.segments as segments_module
-from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger
 from worldloom.pipeline.rows import explain_retry, find_in_rows, ledger_rows, lost_reasons, was_interrupted
@@ -68,6 +68,15 @@ def test_a_question_is_asked_again_when_a_driver_compacts_meanwhile(tmp_path: Pa
         return int(rows)
 
     assert find_in_rows(Layout(tmp_path).store, count) == 3 and len(asked) == 2
+
+
+def test_a_disk_that_fails_is_told_in_one_sentence(out: Path) -> None:
+    with (
+        pytest.raises(WorldloomError, match=r"the ledger cannot be read or written \(.*mend that") as refused,
+        ledger_rows(Layout(out).store) as connection,
+    ):
+        connection.sql("SELECT * FROM latest").write_parquet(str(out / "no" / "such" / "folder.parquet"))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_reason_of_a_recipe_that_the_job_may_go_back_to_is_known(tmp_path: Path) -> None:

@@ -179,10 +179,10 @@ def test_a_damaged_list_of_clips_put_away_is_named_before_anything_goes(out: Pat
 def test_a_damaged_segment_of_the_ledger_is_named_by_every_command(out: Path) -> None:
     (segment, *_) = (out / "ledger").iterdir()
     segment.write_bytes(b"no parquet")
-    for words in (["status", out], ["clean", out], ["run", out / "job.yaml", "--out", out]):
-        result = worldloom(*words)
-        assert result.exit_code == 1, words
-        assert f"{segment}: this segment of the ledger is damaged" in result.stderr, words
+    for verb, *words in (["status", out], ["clean", out], ["run", out / "job.yaml", "--out", out]):
+        result = worldloom(str(verb), *words)
+        assert result.exit_code == 1, verb
+        assert f"{segment}: this segment of the ledger is damaged" in result.stderr, verb
         assert "fault of worldloom" not in result.stderr
 
 

@@ -231,8 +231,10 @@ class FolderStore(Store):
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        except BaseException:
+        except BaseException as error:
             draft.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                error.filename = str(path)  # that of a failed write names nothing
             raise
         return draft
 

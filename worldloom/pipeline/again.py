@@ -23,7 +23,8 @@ ENTRIES = {
 }
 """What a quarantine file may ask to be called: these, and no other name that somebody wrote into one."""
 
-_CASE = re.compile(rf"(?P<out>.+)/(?P<name>{FOLDER}/[^/]+/[^/]+\.json)")
+_PLAIN = "[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+_CASE = re.compile(rf"(?P<out>.+)/(?P<name>{FOLDER}/{_PLAIN}/{_PLAIN}\.json)")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.catalogs.storage import Store
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import SCHEMA
@@ -55,10 +55,21 @@ def ledger_rows(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
 
     Args:
         store: of the working folder.
+
+    Raises:
+        WorldloomError: a segment is damaged, or the disk fails or is full.
     """
-    with _segments(store).connected() as connection:
-        _create_views(connection)
-        yield connection
+    import duckdb
+
+    try:
+        with _segments(store).connected() as connection:
+            _create_views(connection)
+            yield connection
+    except duckdb.IOException as error:
+        said = str(error).partition("\n")[0]
+        raise WorldloomError(
+            f"{store.place}: the ledger cannot be read or written ({said}); mend that and run the same command again"
+        ) from None
 
 
 def lost_reasons(store: Store) -> dict[tuple[str, str], int]:

@@ -111,7 +111,8 @@ class Segments:
                 problem = error
                 self.refresh()
         self._refuse_damaged()
-        raise WorldloomError(f"{self._layout.out}: the ledger cannot be read ({problem}); run the same command again")
+        said = _first_line(problem)  # the others show the query
+        raise WorldloomError(f"{self._layout.out}: the ledger cannot be read ({said}); run the same command again")
 
     def compact_if_many(self) -> None:
         """Merge small segments into large ones, where there are many; the last row of each kind is kept.
@@ -217,6 +218,11 @@ class Segments:
                 yield connection
             except (duckdb.IOException, duckdb.InterruptException):
                 raise
+            except duckdb.OutOfMemoryException as error:
+                raise WorldloomError(
+                    f"{self._layout.out}: a question to the ledger needs more room than is left in "
+                    f"{tempfile.gettempdir()} ({_first_line(error)}); free some, or set TMPDIR to a larger folder"
+                ) from None
             except duckdb.Error:
                 self._refuse_damaged()
                 raise
@@ -244,10 +250,9 @@ class Segments:
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk says so, not the file
-            said = " ".join(str(error).split())
             raise WorldloomError(
-                f"{self._store.place}/{name}: this segment of the ledger is damaged ({said}); move it out of the "
-                "folder, and the next run does its rows again"
+                f"{self._store.place}/{name}: this segment of the ledger is damaged ({_first_line(error)}); move it "
+                "out of the folder, and the next run does its rows again"
             ) from None
 
 
@@ -269,3 +274,7 @@ def _quoted(path: Path) -> str:
     """A path as DuckDB reads it: a literal in which nothing is a pattern."""
     plain = re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", str(path))
     return "'" + plain.replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
