@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 
 from tests.catalogs.example_clip import example_clip, example_dataset
-from worldloom.catalogs.card import readme, write_card
+from worldloom.catalogs.card import readme, renew_card, stale_copies, write_card
 from worldloom.catalogs.card_figures import CardFigures, card_figures
 from worldloom.catalogs.catalog import catalog_row, write_catalog
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.manifest import latest
+from worldloom.catalogs.manifest import commit, latest
+from worldloom.catalogs.storage import FolderStore
 from worldloom.catalogs.verify import verify
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +81,50 @@ def test_rebuilding_gives_the_same_card(dataset: Path) -> None:
     write_card(dataset)
     assert {name: (dataset / name).read_bytes() for name in names} == before
     assert verify(dataset, deep=False).problems == []
+
+
+def again(dataset: Path) -> None:
+    """Commit the same files as the next manifest."""
+    now = latest(dataset)
+    commit(dataset, now.model_copy(update={"number": now.number + 1, "parent": now.number}))
+
+
+def test_what_tells_of_an_older_manifest_is_found_and_written_anew(dataset: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(dataset, tmp_path / "dataset"))
+    assert stale_copies(place) == {}
+    again(place)
+    assert stale_copies(place) == {"README.md": 1, "croissant.json": 1}
+    (place / "manifest.json").write_bytes((place / "manifests" / "000001.json").read_bytes())
+    found = verify(place, deep=False).problems
+    assert [one.file for one in found] == ["manifest.json", "README.md", "croissant.json"]
+    assert f"manifest 1, latest is 2; to write it anew: worldloom rollback {place} 2" in str(found[0])
+    renew_card(place)
+    assert stale_copies(place) == {} and verify(place, deep=False).problems == []
+    assert json.loads((place / "manifest.json").read_text())["number"] == 2
+    (place / "croissant.json").unlink()
+    assert stale_copies(place) == {"croissant.json": 0} and verify(place, deep=False).problems == []
+    (place / "README.md").write_text("# Our own words")
+    (place / "croissant.json").write_text("{}")
+    renew_card(place)
+    assert (place / "README.md").read_text() == "# Our own words", "what tells of no manifest is somebody's own"
+
+
+def test_the_card_of_an_older_manifest_never_stays(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another commits and writes its card after this one has read the manifest and before it writes the card."""
+    place = Path(shutil.copytree(dataset, tmp_path / "dataset"))
+    write = FolderStore.write
+
+    def late(store: FolderStore, name: str, data: bytes) -> None:
+        if name == "README.md" and latest(place).number == 1:
+            again(place)
+            write_card(place)
+        write(store, name, data)
+
+    monkeypatch.setattr(FolderStore, "write", late)
+    write_card(place)
+    assert latest(place).number == 2 and stale_copies(place) == {}
 
 
 def test_the_snippets_of_the_card_run(dataset: Path) -> None:

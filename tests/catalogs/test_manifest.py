@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from worldloom.catalogs.catalog import write_catalog
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import (
     FileEntry,
@@ -24,7 +25,7 @@ from worldloom.catalogs.manifest import (
     read_manifest,
     removed_list,
 )
-from worldloom.catalogs.storage import open_store
+from worldloom.catalogs.storage import FolderStore, open_store
 
 
 def manifest(dataset: Path, number: int = 1, **change: object) -> Manifest:
@@ -129,11 +130,27 @@ def test_of_two_that_commit_at_once_one_wins_in_an_object_store(tmp_path: Path, 
 
 
 def test_what_was_taken_down_is_carried_on_by_whoever_commits(tmp_path: Path) -> None:
-    commit(tmp_path, manifest(tmp_path, 1, notes={"removed": [{"key": "b"}]}))
-    commit(tmp_path, manifest(tmp_path, 2))
-    commit(tmp_path, manifest(tmp_path, 3, notes={"removed": [{"sha256": "a", "uri": "x.mp4"}], "job": "walks"}))
+    catalog = {"catalog": write_catalog(tmp_path, [])}
+    notes = {"removed": [{"sha256": "a", "uri": "x.mp4"}], "job": "walks"}
+    commit(tmp_path, manifest(tmp_path, 1, notes={"removed": [{"key": "b"}]}).model_copy(update=catalog))
+    commit(tmp_path, manifest(tmp_path, 2).model_copy(update=catalog))
+    commit(tmp_path, manifest(tmp_path, 3, notes=notes).model_copy(update=catalog))
     assert removed_list(latest(tmp_path)) == [{"key": "b"}, {"sha256": "a", "uri": "x.mp4"}]
     assert latest(tmp_path).notes["job"] == "walks"
+
+
+def test_the_copy_of_an_older_manifest_never_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second commit comes after the first has read the latest manifest and before it writes the copy."""
+    planned, write = manifest(tmp_path, 2), FolderStore.write
+
+    def late(store: FolderStore, name: str, data: bytes) -> None:
+        if name == "manifest.json" and numbers(tmp_path) == [1]:
+            commit(tmp_path, planned)
+        write(store, name, data)
+
+    monkeypatch.setattr(FolderStore, "write", late)
+    commit(tmp_path, manifest(tmp_path, 1))
+    assert json.loads((tmp_path / "manifest.json").read_text())["number"] == 2
 
 
 def test_numbers_have_no_gaps(tmp_path: Path) -> None:

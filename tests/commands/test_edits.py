@@ -12,6 +12,7 @@ from tests.object_store import object_store
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.manifest import latest, numbers
 from worldloom.cli import main
+from worldloom.pipeline.lock import Lock
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,34 @@ def test_going_back_names_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert code == 0 and "manifest 3 (committed): the 6 clips of manifest 1; 1 before" in out
     code, out, _ = run(capsys, "rollback", dataset, 1)
     assert code == 0 and "nothing was changed" in out
+
+
+def test_an_edit_and_a_cleaning_wait_for_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = build(tmp_path / "run" / "dataset", six_clips())
+    build(dataset, [("train", [clip(8)])], number=2)
+    (tmp_path / "run" / "job.yaml").write_text("")
+    edits: list[tuple[object, ...]] = [("remove", dataset, KEYS[8]), ("rollback", dataset)]
+    edits.append(("merge", build(tmp_path / "one", six_clips()), dataset, "--out", dataset))
+    with Lock(dataset):
+        for words in (*edits, ("clean", tmp_path / "run")):
+            code, _, err = run(capsys, *words)
+            assert code == 2 and "is working there" in err, words
+        assert run(capsys, "remove", dataset, KEYS[8], "--dry-run")[0] == 0, "looking is free"
+        assert numbers(dataset) == [1, 2]
+    with Lock(tmp_path / "run"):  # as a run holds it
+        assert run(capsys, "remove", tmp_path / "run", KEYS[8])[0] == 0, "a takedown does not wait for a run"
+    assert numbers(dataset) == [1, 2, 3] and not (dataset / "lock").exists()
+
+
+def test_a_takedown_of_what_the_dataset_no_longer_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = build(tmp_path / "dataset", six_clips())
+    build(dataset, [("train", [clip(8)])], number=2)
+    code, out, _ = run(capsys, "remove", dataset, KEYS[0], "--dry-run")
+    assert code == 0 and "it would be on the list" in out and numbers(dataset) == [1, 2]
+    code, out, _ = run(capsys, "remove", dataset, KEYS[0])
+    assert code == 0 and "it is on the list of what never comes back" in out and "manifest 3 (committed)" in out
+    code, out, _ = run(capsys, "remove", dataset, KEYS[0])
+    assert code == 0 and "all of it is gone already" in out
 
 
 def test_merging_into_an_object_store(tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:

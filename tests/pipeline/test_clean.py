@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,18 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.pipeline.conftest import write_video
+from worldloom.catalogs.card import write_card
+from worldloom.catalogs.catalog import read_catalog
+from worldloom.catalogs.dataset import ShardDataset
+from worldloom.catalogs.edits import remove, rollback, without
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.manifest import latest, numbers
+from worldloom.catalogs.manifest import Manifest, commit, latest, numbers, read_manifest
+from worldloom.catalogs.rewrite import put_catalog, scratch_folder
+from worldloom.catalogs.storage import open_store
 from worldloom.catalogs.verify import verify
 from worldloom.cli import app
 from worldloom.pipeline import clean as module
-from worldloom.pipeline.clean import Cleaning, bring_back, find_redundant, remove_redundant
+from worldloom.pipeline.clean import PUT_AWAY, BroughtBack, Cleaning, bring_back, find_redundant, remove_redundant
 from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.in_process import InProcess
 from worldloom.pipeline.layout import Layout
@@ -80,6 +89,34 @@ def files(out: Path) -> set[str]:
     return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
 
 
+def age(*paths: Path) -> None:
+    """As if they had been written two hours ago."""
+    for path in paths:
+        os.utime(path, (time.time() - 7200,) * 2)
+
+
+def keys_of(out: Path) -> list[str]:
+    return [str(key) for key in read_catalog(out / "dataset" / latest(out / "dataset").catalog.path)["key"].to_pylist()]
+
+
+def shards_of(out: Path, key: str) -> list[Path]:
+    """Of the latest manifest, the shard that holds a clip."""
+    dataset = ShardDataset(out / "dataset", where=f"key = '{key}'")
+    return [out / "dataset" / name for name in dataset.table["shard"].to_pylist()]
+
+
+def leave_out(out: Path, key: str) -> None:
+    """Commit the dataset without a clip, as a stricter condition does; it is not taken down."""
+    dataset = out / "dataset"
+    store, before = open_store(dataset), latest(dataset)
+    table = read_catalog(dataset / before.catalog.path)
+    with scratch_folder(store) as scratch:
+        shards, rest = without(store, before, table, [key], store, scratch)
+    numbered = {"number": before.number + 1, "parent": before.number, "samples": len(rest)}
+    commit(dataset, before.model_copy(update={**numbered, "shards": shards, "catalog": put_catalog(store, [rest])}))
+    write_card(dataset)
+
+
 def assert_nothing_to_do(job: Job) -> None:
     summary = run(job)
     assert summary.ran == {} and not summary.ray_started and not summary.committed
@@ -128,9 +165,118 @@ def test_clips_that_the_dataset_holds_can_go_and_come_back(out: Path, job: Calla
     assert not [name for name in files(out) if name.endswith(".mp4")]
     assert verify(out / "dataset").problems == []
     assert_nothing_to_do(job())
-    assert bring_back(layout) == 2
+    assert bring_back(layout) == BroughtBack(2)
+    assert not (out / PUT_AWAY).exists()
     assert {name: (out / name).read_bytes() for name in videos} == videos
     assert set(run(job(times=3.0)).ran) == {"labels", "pack"}
+
+
+def test_a_clip_whose_copy_in_the_dataset_is_damaged_stays(out: Path) -> None:
+    layout = Layout(out)
+    key = keys_of(out)[0]
+    (shard,) = shards_of(out, key)
+    whole = shard.read_bytes()
+    damages: list[Callable[[], object]] = [
+        lambda: shard.write_bytes(whole[:1000]),
+        lambda: shard.write_bytes(whole.replace(layout.video(key).read_bytes()[-64:], bytes(64))),
+        shard.unlink,
+    ]
+    for damage in damages:
+        damage()
+        found = find_redundant(layout, clips=True)
+        listed = [name for kind in found.kinds if kind.kind == "clips" for name in kind.files]
+        assert layout.video_name(key) not in listed
+        assert any("the dataset's copy of them is damaged" in note and shard.name in note for note in found.notes)
+        shard.write_bytes(whole)
+    assert kinds(find_redundant(layout, clips=True))["clips"] == 2
+
+
+def test_clips_cut_out_of_a_longer_video_can_go_and_come_back(tmp_path: Path, make_job: Callable[..., Job]) -> None:
+    (tmp_path / "long").mkdir()
+    write_video(tmp_path / "long" / "a.mp4", 40, 0)
+    job = make_job(**values(tmp_path / "long", ingest={"max_seconds": 2.0}))
+    assert run(job).committed
+    layout, out = Layout(job.out), Path(job.out)
+    videos = {name: (out / name).read_bytes() for name in files(out) if name.endswith(".mp4")}
+    cut = [clip.provenance.operations for clip in ShardDataset(layout.dataset)]
+    assert len(cut) == len(videos) == 2 and all(operations[0].startswith("cut:") for operations in cut)
+    found = find_redundant(layout, clips=True)
+    assert kinds(found)["clips"] == 2
+    remove_redundant(layout, found)
+    assert bring_back(layout) == BroughtBack(2)
+    assert {name: (out / name).read_bytes() for name in videos} == videos
+
+
+def put_away(out: Path) -> list[str]:
+    """Both clips; their keys."""
+    remove_redundant(Layout(out), find_redundant(Layout(out), clips=True))
+    keys = [str(key) for key in json.loads((out / PUT_AWAY).read_text())]
+    assert len(keys) == 2 and keys == sorted(keys_of(out))
+    return keys
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_a_clip_that_was_taken_down_does_not_come_back(out: Path, purge: bool) -> None:
+    gone, stays = put_away(out)
+    remove(out / "dataset", [gone], purge=purge)
+    done = CliRunner().invoke(app, ["clean", str(out), "--bring-back"])
+    assert done.exit_code == 0 and "1 clips were copied back" in done.stdout
+    assert f"1 clips were taken down and stay away: {gone}" in done.stdout
+    assert [Path(name).stem for name in files(out) if name.endswith(".mp4")] == [stays]
+    assert not (out / PUT_AWAY).exists(), "the next run points nobody here again"
+
+
+def test_a_clip_that_only_an_older_manifest_holds_comes_back(out: Path) -> None:
+    layout = Layout(out)
+    videos = {name: (out / name).read_bytes() for name in files(out) if name.endswith(".mp4")}
+    key, _ = put_away(out)
+    leave_out(out, key)
+    found = find_redundant(layout, manifests=1)
+    assert any("manifest 2 stays, for it alone holds 1 clips" in note for note in found.notes)
+    remove_redundant(layout, found)
+    assert numbers(out / "dataset") == [2, 3] and key not in keys_of(out)
+    assert bring_back(layout) == BroughtBack(2)
+    assert {name: (out / name).read_bytes() for name in videos} == videos
+    remove_redundant(layout, find_redundant(layout, manifests=1))
+    assert numbers(out / "dataset") == [3] and verify(out / "dataset").problems == []
+
+
+def test_a_clip_that_nobody_holds_costs_itself(out: Path) -> None:
+    lost, stays = put_away(out)
+    leave_out(out, lost)
+    for number in (1, 2):
+        (out / "dataset" / f"manifests/{number:06d}.json").unlink()
+    done = CliRunner().invoke(app, ["clean", str(out), "--bring-back"])
+    assert done.exit_code == 1 and "1 clips were copied back" in done.stdout
+    assert f"1 clips are in no manifest any more: {lost}" in " ".join(done.output.split())
+    assert [Path(name).stem for name in files(out) if name.endswith(".mp4")] == [stays]
+    assert not (out / PUT_AWAY).exists()
+    assert CliRunner().invoke(app, ["clean", str(out), "--bring-back"]).exit_code == 0
+
+
+def test_a_clip_whose_last_copy_cannot_be_read_is_tried_again(out: Path) -> None:
+    layout = Layout(out)
+    keys = put_away(out)
+    (shard,) = {path for key in keys for path in shards_of(out, key)}
+    whole = shard.read_bytes()
+    for entry in read_manifest(out / "dataset", 1).shards:  # it holds the same clips
+        (out / "dataset" / entry.path).unlink()
+    shard.write_bytes(whole[: len(whole) // 2])
+    done = bring_back(layout)
+    assert done.damaged and not done.lost and all(shard.name in why for why in done.damaged.values())
+    assert json.loads((out / PUT_AWAY).read_text()) == sorted(done.damaged)
+    told = CliRunner().invoke(app, ["clean", str(out), "--bring-back"])
+    assert told.exit_code == 1 and "is still away" in told.output
+    shard.write_bytes(whole)
+    assert bring_back(layout) == BroughtBack(len(done.damaged)) and not (out / PUT_AWAY).exists()
+
+
+def test_a_dataset_that_is_elsewhere_loses_no_clip(out: Path) -> None:
+    keys = put_away(out)
+    (out / "dataset").rename(out / "elsewhere")
+    with pytest.raises(UsageError, match="no dataset here"):
+        bring_back(Layout(out))
+    assert json.loads((out / PUT_AWAY).read_text()) == keys
 
 
 def test_a_clip_whose_file_differs_from_the_dataset_stays(out: Path) -> None:
@@ -145,6 +291,9 @@ def test_a_clip_whose_file_differs_from_the_dataset_stays(out: Path) -> None:
 def test_shards_of_a_run_that_did_not_commit_stay(out: Path) -> None:
     stray = out / "dataset" / "shards" / "train-0000-00000.tar"
     stray.write_bytes(b"half a run")
+    young = find_redundant(Layout(out))
+    assert "shards and catalogs" not in kinds(young) and any("younger than an hour" in note for note in young.notes)
+    age(stray)
     assert kinds(find_redundant(Layout(out)))["shards and catalogs"] == 1
     layout = Layout(out)
     state = module._state(layout)
@@ -152,6 +301,47 @@ def test_shards_of_a_run_that_did_not_commit_stay(out: Path) -> None:
     found = find_redundant(layout)
     assert "shards and catalogs" not in kinds(found)
     assert any("did not commit" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("locked_out", [True, False])
+def test_an_edit_that_commits_while_the_list_waits_loses_nothing(out: Path, locked_out: bool) -> None:
+    """What the takedown has written is listed before it commits; without the count, the names alone protect it."""
+    layout, dataset = Layout(out), out / "dataset"
+    remove(dataset, [keys_of(out)[0]])
+    committed = dataset / "manifests" / "000003.json"
+    content = committed.read_bytes()
+    committed.unlink()
+    taken = Manifest.model_validate_json(content)
+    new = [dataset / entry.path for entry in (*taken.shards, taken.catalog)]
+    age(*new)
+    found = find_redundant(layout)
+    listed = [out / name for kind in found.kinds if kind.kind == "shards and catalogs" for name in kind.files]
+    assert sorted(listed) == sorted(new) and len(new) == 2
+    committed.write_bytes(content)
+    if locked_out:
+        with pytest.raises(UsageError, match=r"edited while the list waited .*1 to 2, now they are 1 to 3"):
+            remove_redundant(layout, found)
+    else:
+        found.manifests = numbers(dataset)
+        remove_redundant(layout, found)
+    assert all(path.exists() for path in new) and verify(dataset).problems == []
+
+
+@pytest.mark.parametrize("locked_out", [True, False])
+def test_going_back_while_the_list_waits_loses_nothing(out: Path, locked_out: bool) -> None:
+    layout, dataset = Layout(out), out / "dataset"
+    found = find_redundant(layout, manifests=1)
+    assert kinds(found)["old manifests"] == 1 and kinds(found)["shards and catalogs"] == 2
+    rollback(dataset, 1)
+    if locked_out:
+        with pytest.raises(UsageError, match="edited while the list waited"):
+            remove_redundant(layout, found)
+        assert numbers(dataset) == [1, 2, 3]
+    else:
+        found.manifests = numbers(dataset)
+        remove_redundant(layout, found)
+        assert numbers(dataset) == [2, 3]
+    assert verify(dataset).problems == [] and len(keys_of(out)) == 2
 
 
 @pytest.mark.parametrize("moment", range(6))

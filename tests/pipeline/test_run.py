@@ -20,8 +20,9 @@ from tests.pipeline.conftest import write_video
 from tests.real_data import real_data
 from worldloom.catalogs.clip import Annotation, Camera, same_value
 from worldloom.catalogs.dataset import ShardDataset
+from worldloom.catalogs.edits import remove
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.manifest import commit, latest
+from worldloom.catalogs.manifest import latest
 from worldloom.catalogs.verify import verify
 from worldloom.pipeline.answers import encode_annotation, encode_value
 from worldloom.pipeline.engine import Engine
@@ -195,10 +196,8 @@ def test_what_was_taken_down_does_not_come_back(
     space = Workspace(out)
     keys = {space.clip(key).frames: key for key in space.clips()}
     sha256 = space.clip(keys[24]).sha256
-    now = latest(out / "dataset")
-    removed = [{"key": keys[20]}, {"sha256": sha256}]
-    taken = now.model_copy(update={"number": now.number + 1, "operation": "remove", "notes": {"removed": removed}})
-    commit(out / "dataset", taken)
+    remove(out / "dataset", [keys[20], f"sha256:{sha256}"])
+    removed = [{"key": keys[20]}, {"sha256": sha256, "uri": space.clip(keys[24]).uri}]
     summary = run_job(make_job(**values(videos)))
     assert summary.table("compose").dropped == {"taken_down": 2} and balanced(summary)
     assert {clip.frames for clip in ShardDataset(out / "dataset")} == {21, 41}

@@ -27,6 +27,12 @@ _MEMBERS = (
     ("depth.npz", "z-depth of some frames: z = exp((log_steps - 1) * step) * smallest, 0 where unknown"),
     ("hands.npz", "joints in camera space, metres"),
 )
+_TOLD = {
+    "manifest.json": re.compile(r'^ "number": (\d+)', re.MULTILINE),
+    "README.md": re.compile(r" MB\)\. Manifest (\d{6,})\.$", re.MULTILINE),
+    "croissant.json": re.compile(r'^ "version": "(\d+)\.', re.MULTILINE),
+}
+"""Where each derived file says which manifest it tells of."""
 _SCORES = "scorecard.json"
 _TEXTS = ("annotator", "measure", "truth", "unit", "n", "of", "target", "command")
 _ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", "`": "'", **{sign: f"\\{sign}" for sign in "\\|[]!"}})
@@ -68,13 +74,46 @@ def write_card(dataset: Path | str, scorecard: Path | Mapping[str, Any] | None =
     """
     store = open_store(dataset)
     manifest = latest(dataset)
-    figures = card_figures(local_file(store, manifest.catalog))
     scores = _scores(store, scorecard)
-    licences = sorted({licence or "unknown" for licence in figures.licences})
-    store.write("README.md", readme(manifest, figures, scores).encode())
-    store.write("croissant.json", croissant(manifest, figures.schema, _summary(manifest, figures), licences).encode())
-    copy_latest(dataset)
-    return f"{store.place}/README.md"
+    while True:
+        figures = card_figures(local_file(store, manifest.catalog))
+        licences = sorted({licence or "unknown" for licence in figures.licences})
+        summary = _summary(manifest, figures)
+        store.write("README.md", readme(manifest, figures, scores).encode())
+        store.write("croissant.json", croissant(manifest, figures.schema, summary, licences).encode())
+        if copy_latest(dataset) == manifest.number:
+            return f"{store.place}/README.md"
+        manifest = latest(dataset)  # of another committer, whose card this may have replaced
+
+
+def stale_copies(dataset: Path | str) -> dict[str, int]:
+    """Files that are derived from the manifest and do not tell of the latest one: a run or an edit was killed there.
+
+    Args:
+        dataset: its folder or `s3://bucket/prefix`.
+
+    Returns:
+        By name, the number of the manifest that it tells of; 0 where there is no such file. A file that tells of none
+        is somebody's own and left out.
+    """
+    store = open_store(dataset)
+    number = latest(dataset).number
+    found = {}
+    for name, pattern in _TOLD.items():
+        try:
+            told = pattern.search(store.read(name).decode(errors="replace"))
+        except FileNotFoundError:
+            found[name] = 0
+            continue
+        if told is not None and int(told[1]) != number:
+            found[name] = int(told[1])
+    return found
+
+
+def renew_card(dataset: Path | str) -> None:
+    """As `write_card`, where the card or the copy of the manifest is missing or out of date."""
+    if stale_copies(dataset):
+        write_card(dataset)
 
 
 def readme(manifest: Manifest, figures: CardFigures, scores: Sequence[Mapping[str, Any]] = ()) -> str:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from worldloom.catalogs.card import write_card
+from worldloom.catalogs.card import renew_card, write_card
 from worldloom.catalogs.catalog import open_catalog
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import (
@@ -38,6 +38,7 @@ class Removal:
 
     Attributes:
         keys: of the clips that go, derived ones included.
+        listed: how many names are new on the list of what was taken down, whether or not the dataset holds them now.
         shards: that hold them.
         manifest: number that is the dataset now.
         committed: whether this call wrote it.
@@ -45,6 +46,7 @@ class Removal:
     """
 
     keys: tuple[str, ...]
+    listed: int
     shards: tuple[str, ...]
     manifest: int
     committed: bool
@@ -54,6 +56,8 @@ class Removal:
 def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purge: bool = False) -> Removal:
     """Take clips down: the dataset no longer holds them, and no later run or rollback brings them back.
 
+    Names are also looked up in the catalogs of older manifests, and a digest need not be known at all.
+
     Only the shards that hold them are written anew, the other samples copied byte for byte. Older manifests keep their
     files until `purge`.
 
@@ -62,10 +66,11 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
         named: keys of clips (what was derived from them goes too), or URIs or `sha256:HEX` of sources (everything that
             was cut from them goes).
         dry: only say what would go.
-        purge: also delete the files that only older manifests name and that hold clips that were taken down.
+        purge: also delete the files that only older manifests name and that hold clips that were taken down. Without
+            its catalog a manifest cannot be gone back to, so what only such manifests name goes too.
 
     Raises:
-        UsageError: no dataset there, or it does not know a name.
+        UsageError: no dataset there, it does not know a name, or cannot tell several sources of a name apart.
         BadInput: `torn_shard`, `bad_catalog`, `missing_file`: the catalog or a shard to be written anew is damaged or
             gone.
         ManifestConflict: another run committed meanwhile.
@@ -74,7 +79,7 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
     before = latest(dataset)
     table = open_catalog(store, before)
     old = removed_list(before)
-    new = targets_of(table, named, old)
+    new = targets_of(table, named, old, _older_catalogs(store, before))
     keys = taken_down(table, [*old, *new])
     held = tuple(sorted(_shards_with(table, keys)))
     manifest, committed = before, False
@@ -88,7 +93,7 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
                     "operation": "remove",
                     "samples": len(rest),
                     "shards": shards,
-                    "catalog": put_catalog(store, [rest]),
+                    "catalog": put_catalog(store, [rest]) if keys else before.catalog,
                     "notes": {**before.notes, "removed": [*old, *new]},
                 }
             )
@@ -99,7 +104,7 @@ def remove(dataset: Path | str, named: Sequence[str], *, dry: bool = False, purg
     if dry and keys:
         in_use -= {*held, manifest.catalog.path}
     purged = _purge(store, [*old, *new], in_use, dry=dry) if purge else ()
-    return Removal(tuple(keys), held, manifest.number, committed, purged)
+    return Removal(tuple(keys), len(new), held, manifest.number, committed, purged)
 
 
 def without(
@@ -169,6 +174,7 @@ def rollback(dataset: Path | str, number: int | None = None) -> Manifest:
             "stays; run the job again to build the older state without them"
         )
     if older.same_contents(now):
+        renew_card(dataset)  # killed between the commit and the card
         return now
     update = {"number": now.number + 1, "parent": now.number, "operation": "rollback"}
     made = commit(dataset, older.model_copy(update={**update, "notes": {**older.notes, "rolled_back_to": number}}))
@@ -185,19 +191,37 @@ def _shards_with(table: pa.Table, keys: Collection[str]) -> set[str]:
     return set(table["shard"].filter(_among(table, keys)).unique().to_pylist())
 
 
+def _older_catalogs(store: Store, now: Manifest) -> Iterator[pa.Table]:
+    """Catalogs of the manifests before `now` that can be gone back to, the newest first, each once."""
+    seen = {now.catalog.path}
+    for number in reversed(numbers(store.place)):
+        older = read_manifest(store.place, number)
+        if older.catalog.path in seen:
+            continue
+        seen.add(older.catalog.path)
+        try:
+            yield open_catalog(store, older)
+        except BadInput:  # purged or damaged: no way back to this one
+            continue
+
+
 def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[str], *, dry: bool) -> tuple[str, ...]:
     """Delete what holds clips that were taken down and is not in use; catalogs last, for they say what holds them."""
     shards: set[str] = set()
     catalogs: set[str] = set()
+    needed = set(in_use)
     for number in numbers(store.place):
         older = read_manifest(store.place, number)
-        if not store.exists(older.catalog.path):  # purged before
-            continue
-        table = open_catalog(store, older)
-        if gone := taken_down(table, removed):
+        own = {shard.path for shard in older.shards}
+        if store.exists(older.catalog.path):
+            gone = taken_down(open_catalog(store, older), removed)
+            if not gone:
+                needed |= own
+                continue
             catalogs.add(older.catalog.path)
-            shards |= _shards_with(table, gone)
-    doomed = [name for name in (*sorted(shards), *sorted(catalogs)) if name not in in_use and store.exists(name)]
+        shards |= own  # without a catalog nothing tells what they hold, and nobody goes back to them
+    doomed = [name for name in sorted(shards - needed) if store.exists(name)]
+    doomed += [name for name in sorted(catalogs - needed) if store.exists(name)]
     for name in () if dry else doomed:
         store.delete(name)
     return tuple(doomed)

@@ -21,6 +21,7 @@ from worldloom.catalogs.storage import Store, open_store
 SCHEMA_VERSION = 1
 _NUMBERED = re.compile(r"manifests/(\d{6,})\.json\Z", re.ASCII)
 _COPY_AGAIN = "Copy the dataset anew from where it came from; worldloom verify names all that is wrong with it."
+_MOST_NAMED = 5
 
 
 class FileEntry(Strict):
@@ -87,7 +88,7 @@ class Manifest(Strict):
 
 
 class ManifestConflict(WorldloomError):
-    """Somebody else committed this number first."""
+    """Somebody else committed meanwhile: this number, or a takedown of what it holds."""
 
 
 def numbers(dataset: Path | str) -> list[int]:
@@ -154,7 +155,8 @@ def latest_or_none(dataset: Path | str) -> Manifest | None:
 def commit(dataset: Path | str, manifest: Manifest) -> Manifest:
     """Make this manifest the dataset, in one step. Every file it names is in place and on disk before.
 
-    What was taken down before stays taken down: that list is carried forward here, whoever commits.
+    What was taken down before stays taken down, whoever commits: that list is carried forward here, and a catalog that
+    holds any of it is refused.
 
     Args:
         dataset: a folder or `s3://bucket/prefix`.
@@ -164,9 +166,10 @@ def commit(dataset: Path | str, manifest: Manifest) -> Manifest:
         What was committed.
 
     Raises:
-        ManifestConflict: its number is taken; read `latest` again and decide anew.
+        ManifestConflict: its number is taken, or it holds clips that were taken down; read `latest` again and decide
+            anew.
         BadInput: `missing_file`, a file it names is not there or has another size; `bad_manifest`, there is none with
-            the number before it.
+            the number before it; `bad_catalog`, what it holds cannot be told.
     """
     store = open_store(dataset)
     check_files(store, manifest)
@@ -174,6 +177,7 @@ def commit(dataset: Path | str, manifest: Manifest) -> Manifest:
         before = read_manifest(dataset, manifest.number - 1)
         if removed := union_of_removed(before, manifest):
             manifest = manifest.model_copy(update={"notes": {**manifest.notes, "removed": removed}})
+    _refuse_taken_down(store, manifest)
     if not store.create(manifest_name(manifest.number), manifest.to_json().encode()):
         raise ManifestConflict(
             f"{dataset}/{manifest_name(manifest.number)}: another run committed it meanwhile and nothing of yours was "
@@ -181,6 +185,20 @@ def commit(dataset: Path | str, manifest: Manifest) -> Manifest:
         )
     copy_latest(dataset)
     return manifest
+
+
+def _refuse_taken_down(store: Store, manifest: Manifest) -> None:
+    from worldloom.catalogs.catalog import read_catalog
+    from worldloom.catalogs.takedown import taken_down
+
+    removed = removed_list(manifest)
+    back = taken_down(read_catalog(local_file(store, manifest.catalog)), removed) if removed else []
+    if back:
+        some = ", ".join(back[:_MOST_NAMED])
+        raise ManifestConflict(
+            f"{store.place}/{manifest_name(manifest.number)}: {len(back)} of its clips were taken down ({some}), and a "
+            "takedown stays; run the same command again to build it without them"
+        )
 
 
 def check_files(store: Store, manifest: Manifest) -> None:
@@ -243,6 +261,10 @@ def union_of_removed(*manifests: Manifest) -> list[dict[str, str]]:
     return [united[text] for text in sorted(united)]
 
 
-def copy_latest(dataset: Path | str) -> None:
-    """Put a copy of the latest manifest at `manifest.json`, for readers that do not count."""
-    open_store(dataset).write("manifest.json", latest(dataset).to_json().encode())
+def copy_latest(dataset: Path | str) -> int:
+    """Put a copy of the latest manifest at `manifest.json`, for readers that do not count; returns its number."""
+    while True:
+        manifest = latest(dataset)
+        open_store(dataset).write("manifest.json", manifest.to_json().encode())
+        if numbers(dataset)[-1] == manifest.number:  # else it may have replaced the copy of a newer one
+            return manifest.number

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from worldloom.catalogs.card import stale_copies
 from worldloom.catalogs.catalog import read_catalog
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import BadInput
@@ -68,7 +69,7 @@ class VerifyReport:
 
 
 def verify(dataset: Path | str, deep: bool = True) -> VerifyReport:
-    """Check digests, counts, order of members, and that the catalog agrees with the shards.
+    """Check digests, counts, order of members, that the catalog agrees with the shards, and the card with the manifest.
 
     Args:
         dataset: its folder or `s3://bucket/prefix`; of an object store, one shard at a time is copied here.
@@ -82,6 +83,10 @@ def verify(dataset: Path | str, deep: bool = True) -> VerifyReport:
     store = open_store(dataset)
     manifest = latest(dataset)
     report = VerifyReport(number=manifest.number)
+    for name, told in stale_copies(dataset).items():
+        if told:
+            remedy = f"worldloom rollback {store.place} {manifest.number}"
+            report.add(name, f"tells of manifest {told}, latest is {manifest.number}; to write it anew: {remedy}")
     rows = _catalog_rows(store, manifest, report)
     with Child("worldloom.catalogs.verify:sample_problems", Limits(deadline_s=_SAMPLE_DEADLINE_S)) as child:
         for shard in manifest.shards:

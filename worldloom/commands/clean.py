@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worldloom import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worldloom.pipeline.clean import BroughtBack
+
+_MOST_SHOWN = 5
 
 
 def clean(
@@ -23,17 +30,20 @@ def clean(
 ) -> None:
     """Free the space of what packing has made redundant. The same job run again afterwards has nothing to do."""
     from worldloom.commands.funnel import here
-    from worldloom.commands.places import place_of, run_at
+    from worldloom.commands.places import place_of, run_at, sole_editor
     from worldloom.pipeline.clean import bring_back, find_redundant, remove_redundant
     from worldloom.pipeline.layout import Layout
     from worldloom.pipeline.lock import Lock
 
     out = run_at(place_of(where))
     layout = Layout(out)
-    with Lock(layout.out):
+    with Lock(layout.out), sole_editor(layout.dataset):
         if back:
-            console.say(f"{bring_back(layout)} clips were copied back from the dataset")
+            done = bring_back(layout)
+            _say_what_came_back(done)
             console.following(f"worldloom run {here(out)}/job.yaml")
+            if done.lost or done.damaged:
+                raise typer.Exit(1)
             return
         found = find_redundant(layout, clips=clips, manifests=manifests)
         if found.kinds:
@@ -55,6 +65,23 @@ def clean(
         remove_redundant(layout, found)
     console.say(f"removed {console.size(found.bytes)}")
     console.following(f"worldloom verify {here(out)}")
+
+
+def _say_what_came_back(done: BroughtBack) -> None:
+    console.say(f"{done.clips} clips were copied back from the dataset")
+    if done.taken_down:
+        console.say(f"{len(done.taken_down)} clips were taken down and stay away: {_some(done.taken_down)}")
+    if done.lost:
+        console.error(
+            f"{len(done.lost)} clips are in no manifest any more: {_some(done.lost)}; they are ingested again "
+            "once the file of their source has another time (`touch`)"
+        )
+    for key, problem in done.damaged.items():
+        console.error(f"clip {key} is still away: {problem}")
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_MOST_SHOWN]) + (f" and {len(keys) - _MOST_SHOWN} more" if len(keys) > _MOST_SHOWN else "")
 
 
 def _asked(size: str) -> bool:

@@ -17,13 +17,14 @@ def merge(
     ] = None,
 ) -> None:
     """Unite datasets into a new one; a clip that several have is kept once."""
-    from worldloom.commands.places import dataset_of, place_of
+    from worldloom.commands.places import dataset_of, place_of, sole_editor
 
     places = [dataset_of(place_of(one)) for one in datasets]
     from worldloom.catalogs.merge import merge as unite
 
     target = place_of(out)
-    done = unite(places, target, prefer=None if prefer is None else dataset_of(place_of(prefer)))
+    with sole_editor(target):
+        done = unite(places, target, prefer=None if prefer is None else dataset_of(place_of(prefer)))
     made = done.manifest
     console.say(f"dataset: {target}, manifest {made.number}: {made.samples} clips in {len(made.shards)} shards")
     if done.twice:

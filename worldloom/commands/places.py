@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldloom.catalogs.errors import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from worldloom.catalogs.storage import Store
 
 
@@ -47,6 +50,24 @@ def run_at(place: Path | str) -> Path | str:
     if not is_run(place):
         raise UsageError(f"{place}: not the folder of a run (no job.yaml); `out` in the job file says where it is")
     return place
+
+
+def sole_editor(dataset: Path | str) -> AbstractContextManager[object]:
+    """To be held while a dataset is edited or cleaned: of all that take it, one is at work.
+
+    A run does not take it: a takedown need not wait for days, and the run notices at its commit. Nothing is ever
+    cleaned in an object store, so there the commit alone decides.
+
+    Args:
+        dataset: its folder, which need not be there yet, or its address.
+
+    Raises:
+        UsageError: on entering, when another edit or a cleaning is at work.
+    """
+    from worldloom.catalogs.storage import is_remote
+    from worldloom.pipeline.lock import Lock
+
+    return Lock(dataset) if not is_remote(dataset) and Path(dataset).is_dir() else nullcontext()
 
 
 def is_run(place: Path | str) -> bool:

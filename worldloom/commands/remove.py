@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -23,14 +24,18 @@ def remove(
     ] = False,
 ) -> None:
     """Take clips down, and what was derived from them; no later run brings them back."""
-    from worldloom.commands.places import dataset_of, place_of
+    from worldloom.commands.places import dataset_of, place_of, sole_editor
 
     place = dataset_of(place_of(dataset))
     from worldloom.catalogs.edits import remove as take_down
 
-    done = take_down(place, named, dry=dry_run, purge=purge)
+    with nullcontext() if dry_run else sole_editor(place):
+        done = take_down(place, named, dry=dry_run, purge=purge)
     will = "would go" if dry_run else "taken down"
-    if not done.keys:
+    if not done.keys and done.listed:
+        will = "would be" if dry_run else "is"
+        console.say(f"the dataset holds nothing of it now; it {will} on the list of what never comes back")
+    elif not done.keys:
         console.say("nothing to take down: all of it is gone already")
     else:
         console.say(f"{len(done.keys)} clips {will}, out of {len(done.shards)} shards:")

@@ -16,14 +16,15 @@ def rollback(
     ] = None,
 ) -> None:
     """Make an older state of a dataset the dataset again; what was taken down never comes back."""
-    from worldloom.commands.places import dataset_of, place_of
+    from worldloom.commands.places import dataset_of, place_of, sole_editor
 
     place = dataset_of(place_of(dataset))
     from worldloom.catalogs.edits import rollback as go_back
     from worldloom.catalogs.manifest import latest
 
-    before = latest(place)
-    made = go_back(place, number)
+    with sole_editor(place):
+        before = latest(place)
+        made = go_back(place, number)
     if made.number == before.number:
         console.say(f"{place}: manifest {before.number} has these files already; nothing was changed")
     else:

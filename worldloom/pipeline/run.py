@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError, WorldloomError
-from worldloom.catalogs.manifest import numbers
+from worldloom.catalogs.manifest import latest_or_none, numbers, removed_list
 from worldloom.catalogs.memory import frugal_memory
 from worldloom.catalogs.storage import absolute
 from worldloom.pipeline.check import check_job
@@ -28,7 +28,7 @@ from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
 from worldloom.pipeline.passes.compose import compose, empty_split
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
-from worldloom.pipeline.passes.pack import Packed, pack, pack_stage, removed_from
+from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
 from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
 from worldloom.pipeline.progress import Progress, Silent
 from worldloom.pipeline.quarantine import forget_solved
@@ -218,13 +218,14 @@ class _Run:
             forget_solved(self.layout, operation.name, clips.table["key"], clips.answers[operation.name]["status"])
 
     def _compose_and_pack(self, clips: KnownClips) -> None:
-        removed = removed_from(self.layout.dataset)
+        before = latest_or_none(self.layout.dataset)
+        removed = removed_list(before) if before is not None else []
         chosen, tally = compose(self.job.compose, clips, self.operations, self.ledger, removed)
         self.tables.append(tally)
         if note := empty_split(self.job.compose, chosen):
             self.notes.append(note)
         if self._wants("pack"):
-            self.packed = pack(self.work, chosen, self.operations, append=self.job.pack.append)
+            self.packed = pack(self.work, chosen, self.operations, before, append=self.job.pack.append)
             self.notes += self.packed.notes
             if not self.dry:
                 self.tables.append(self.packed.tally)

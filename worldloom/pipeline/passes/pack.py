@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from worldloom.catalogs.card import write_card
+from worldloom.catalogs.card import renew_card, write_card
 from worldloom.catalogs.catalog import open_catalog, write_catalog_of
-from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest_or_none, removed_list
+from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest_or_none
 from worldloom.catalogs.storage import open_store
 from worldloom.pipeline.engine import Stage
 from worldloom.pipeline.funnel import Tally
@@ -49,16 +49,26 @@ class Packed:
     notes: list[str] = field(default_factory=list)
 
 
-def pack(work: Work, chosen: Chosen, operations: Sequence[Operation], *, append: bool = False) -> Packed:
+def pack(
+    work: Work,
+    chosen: Chosen,
+    operations: Sequence[Operation],
+    before: Manifest | None,
+    *,
+    append: bool = False,
+) -> Packed:
     """Write the shards that are not there yet, then commit a manifest if it names anything new.
 
     Args:
         work: the job at work.
         chosen: samples, from the compose pass.
         operations: of the job.
+        before: the dataset as it was when the samples were chosen: what was taken down since makes the commit fail.
         append: leave the shards of the dataset as they are, and pack only samples that are in none of them.
+
+    Raises:
+        ManifestConflict: somebody else committed since `before`.
     """
-    before = latest_or_none(work.layout.dataset)
     there = _catalog(work, before) if append and before is not None else None
     if there is not None:
         chosen = _without(chosen, set(there["key"].to_pylist()))
@@ -97,17 +107,8 @@ def pack(work: Work, chosen: Chosen, operations: Sequence[Operation], *, append:
         )
     if not packed.committed and (last := latest_or_none(work.layout.dataset)) is not None:
         packed.manifest = last.number
+        renew_card(work.layout.dataset)  # killed between the commit and the card
     return packed
-
-
-def removed_from(dataset: Any) -> list[dict[str, str]]:
-    """What was taken down from a dataset, by `key` or by `sha256` of its source; empty where there is no dataset.
-
-    Args:
-        dataset: its folder or address.
-    """
-    before = latest_or_none(dataset)
-    return removed_list(before) if before is not None else []
 
 
 def _catalog(work: Work, manifest: Manifest) -> pa.Table:
@@ -186,8 +187,6 @@ def _commit(
     old = before.shards if before is not None and there is not None else ()
     shards = tuple(sorted((*old, *(ShardEntry(**entry.facts) for entry in entries)), key=lambda shard: shard.path))
     if before is not None and before.shards == shards:
-        if not work.layout.store.exists("dataset/README.md"):  # killed between the commit and the card
-            write_card(dataset)
         return
     fragments = [there] if there is not None else []
     fragments += [read_fragment(read_payload(work.layout.store, entry.part, entry.row)) for entry in entries]
