@@ -122,6 +122,11 @@ def assert_nothing_to_do(job: Job) -> None:
     assert summary.ran == {} and not summary.ray_started and not summary.committed
 
 
+def video_of(out: Path, key: str) -> str:
+    (name,) = (name for name in files(out) if Path(name).name == f"{key}.mp4")
+    return name
+
+
 def test_answers_of_an_old_threshold_can_go(out: Path, job: Callable[..., Job]) -> None:
     layout = Layout(out)
     found = find_redundant(layout)
@@ -178,14 +183,14 @@ def test_a_clip_whose_copy_in_the_dataset_is_damaged_stays(out: Path) -> None:
     whole = shard.read_bytes()
     damages: list[Callable[[], object]] = [
         lambda: shard.write_bytes(whole[:1000]),
-        lambda: shard.write_bytes(whole.replace(layout.video(key).read_bytes()[-64:], bytes(64))),
+        lambda: shard.write_bytes(whole.replace((out / video_of(out, key)).read_bytes()[-64:], bytes(64))),
         shard.unlink,
     ]
     for damage in damages:
         damage()
         found = find_redundant(layout, clips=True)
         listed = [name for kind in found.kinds if kind.kind == "clips" for name in kind.files]
-        assert layout.video_name(key) not in listed
+        assert video_of(out, key) not in listed
         assert any("the dataset's copy of them is damaged" in note and shard.name in note for note in found.notes)
         shard.write_bytes(whole)
     assert kinds(find_redundant(layout, clips=True))["clips"] == 2
@@ -210,9 +215,33 @@ def test_clips_cut_out_of_a_longer_video_can_go_and_come_back(tmp_path: Path, ma
 def put_away(out: Path) -> list[str]:
     """Both clips; their keys."""
     remove_redundant(Layout(out), find_redundant(Layout(out), clips=True))
-    keys = [str(key) for key in json.loads((out / PUT_AWAY).read_text())]
+    keys = sorted(Path(name).stem for name in json.loads((out / PUT_AWAY).read_text()))
     assert len(keys) == 2 and keys == sorted(keys_of(out))
     return keys
+
+
+def test_other_pictures_under_the_same_key_are_not_brought_back(out: Path, job: Callable[..., Job]) -> None:
+    videos = {name: (out / name).read_bytes() for name in files(out) if name.endswith(".mp4")}
+    put_away(out)
+    small = job().ingest.model_copy(update={"height": 32})
+    run(job(ingest=small.model_dump()))
+    assert latest(out / "dataset").number == 3, "its clips have the keys of those that were put away"
+    assert bring_back(Layout(out)) == BroughtBack(2)
+    assert {name: (out / name).read_bytes() for name in videos} == videos
+
+
+def test_clips_of_an_old_ingest_can_go(out: Path, job: Callable[..., Job]) -> None:
+    old = {name for name in files(out) if name.endswith(".mp4")}
+    small = job().ingest.model_copy(update={"height": 32})
+    run(job(ingest=small.model_dump()))
+    layout = Layout(out)
+    found = find_redundant(layout)
+    (clips,) = (kind for kind in found.kinds if kind.kind == "clips of old settings")
+    assert set(clips.files) == old
+    remove_redundant(layout, found)
+    assert len([name for name in files(out) if name.endswith(".mp4")]) == 2 and not old & set(files(out))
+    assert_nothing_to_do(job(ingest=small.model_dump()))
+    assert run(job()).ran["ingest"] == 2, "what went is made again"
 
 
 @pytest.mark.parametrize("purge", [False, True])
@@ -264,7 +293,7 @@ def test_a_clip_whose_last_copy_cannot_be_read_is_tried_again(out: Path) -> None
     shard.write_bytes(whole[: len(whole) // 2])
     done = bring_back(layout)
     assert done.damaged and not done.lost and all(shard.name in why for why in done.damaged.values())
-    assert json.loads((out / PUT_AWAY).read_text()) == sorted(done.damaged)
+    assert sorted(Path(name).stem for name in json.loads((out / PUT_AWAY).read_text())) == sorted(done.damaged)
     told = CliRunner().invoke(app, ["clean", str(out), "--bring-back"])
     assert told.exit_code == 1 and "is still away" in told.output
     shard.write_bytes(whole)
@@ -272,11 +301,12 @@ def test_a_clip_whose_last_copy_cannot_be_read_is_tried_again(out: Path) -> None
 
 
 def test_a_dataset_that_is_elsewhere_loses_no_clip(out: Path) -> None:
-    keys = put_away(out)
+    put_away(out)
+    listed = (out / PUT_AWAY).read_bytes()
     (out / "dataset").rename(out / "elsewhere")
     with pytest.raises(UsageError, match="no dataset here"):
         bring_back(Layout(out))
-    assert json.loads((out / PUT_AWAY).read_text()) == keys
+    assert (out / PUT_AWAY).read_bytes() == listed
 
 
 def test_a_clip_whose_file_differs_from_the_dataset_stays(out: Path) -> None:

@@ -36,7 +36,7 @@ DRAFT_AGE_S = 3600.0
 the dataset may be at work on them (default ours)."""
 _DATASET_FILES = "shards and catalogs"
 _LIST_ANEW = "restore it from a copy, or run the job into another `out`"
-_ClipName = Annotated[str, StringConstraints(pattern=r"\Aclips/[0-9a-f]+/[^/]+/[^/]+\.mp4\Z")]
+_ClipName = Annotated[str, StringConstraints(pattern=r"^clips/[0-9a-f]+/[a-z2-7]{2}/[a-z2-7]{26}\.mp4$")]
 Identity = tuple[str, int, int]
 """Key, bytes and CRC-32 of a video."""
 _DATA = re.compile(r"catalog-.*\.parquet\Z|.*\.tar\Z")
