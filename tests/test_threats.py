@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,15 @@ def test_numbers_that_would_take_all_memory_are_refused(tmp_path: Path) -> None:
     (tmp_path / "gt.txt").write_text("2000000000,1,0,0,5,5,1,1,1\n")
     with pytest.raises(BadInput, match="too many"):
         mot.read_mot(tmp_path / "gt.txt")
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    root = Path(__file__).parent
+    rows = [line for line in (root.parent / "docs" / "threats.md").read_text().splitlines() if line.startswith("| ")]
+    for row in rows[1:]:
+        named = re.findall(r"`([a-z0-9_/]+\.py|[a-z_0-9]+/)`((?:(?::|,) `[a-z0-9_]+`)*)", row.split("|")[-2])
+        assert named, row
+        for path, words in named:
+            assert (root / path).exists() or path.startswith("benchmarks/"), path
+            for word in re.findall(r"`(\w+)`", words):
+                assert re.search(rf"^def test_\w*{word}", (root / path).read_text(), re.MULTILINE), (path, word)

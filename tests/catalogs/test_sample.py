@@ -152,6 +152,57 @@ def test_a_header_that_claims_more_than_there_is_is_refused() -> None:
         read_npz(buffer.getvalue())
 
 
+def test_nothing_is_unpacked_before_its_name_shape_and_type_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = example_clip()
+    members = clip_to_members(clip)
+    unpacked: list[int] = []
+    read, read_all = zipfile.ZipExtFile.read, zipfile.ZipFile.read
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *args: unpacked.append(len(out := read(*args))) or out)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *args: unpacked.append(len(out := read_all(*args))) or out)
+    much = np.zeros(1 << 22)
+    for member, name, array in (
+        ("camera.npz", "surprise", much),
+        ("camera.npz", "pts_s", much),
+        ("camera.npz", "c2w", much),
+        ("camera.npz", "scale", np.array("x" * (1 << 20))),
+        ("hands.npz", "names", np.array(["x" * 2000] * 2)),
+        ("hands.npz", "joints", np.zeros((12, 1 << 16, 3), np.float32)),
+        ("depth.npz", "log_steps", np.zeros((2, 1 << 11, 1 << 10), np.uint16)),
+        ("subjects.npz", "box", np.zeros((2, 1 << 16, 4), np.float32)),
+    ):
+        hostile = write_npz({**read_npz(members[member]), name: array})
+        unpacked.clear()
+        with pytest.raises(BadInput, match=name) as refusal:
+            members_to_clip(clip.key, {**members, member: hostile})
+        assert refusal.value.reason == "bad_sample" and member in str(refusal.value)
+        assert max(unpacked) <= 1 << 16, (member, name)
+
+
+def test_only_what_numpy_writes_is_unpacked() -> None:
+    def archive(compression: int, names: list[str]) -> bytes:
+        body, buffer = io.BytesIO(), io.BytesIO()
+        np.save(body, np.zeros(3))
+        with zipfile.ZipFile(buffer, "w", compression) as out:
+            for name in names:
+                out.writestr(name, body.getvalue())
+        return buffer.getvalue()
+
+    assert set(read_npz(archive(zipfile.ZIP_STORED, ["a.npy", "b.npy"]))) == {"a", "b"}
+    for compression in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with pytest.raises(BadInput, match="not deflated"):
+            read_npz(archive(compression, ["a.npy"]))
+    with pytest.raises(BadInput, match="64 arrays"):
+        read_npz(archive(zipfile.ZIP_STORED, [f"{number}.npy" for number in range(65)]))
+    with pytest.raises(BadInput, match="twice"):
+        read_npz(archive(zipfile.ZIP_STORED, ["a.npy", "a"]))
+
+
+def test_large_arrays_come_back() -> None:
+    array = np.random.default_rng(0).random((1 << 14, 3))
+    for size in (1, 1 << 13, 1 << 14):
+        np.testing.assert_array_equal(read_npz(write_npz({"x": array[:size], "y": array[0]}))["x"], array[:size])
+
+
 @pytest.mark.parametrize("data", [b"", b"not a zip", b"PK\x03\x04 and then nothing"])
 def test_what_is_no_npz_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput) as refusal:

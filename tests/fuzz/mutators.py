@@ -268,7 +268,7 @@ def _npy(rng: np.random.Generator, data: bytes) -> bytes:
         lambda: array[None],
         lambda: np.concatenate([array, array]) if array.ndim else np.zeros(3),
         lambda: array.astype("U8"),
-        lambda: array.astype("S4"),
+        lambda: (np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array).astype("S4"),
         lambda: np.full(array.shape, np.nan),
         lambda: np.full(array.shape, np.iinfo(np.int64).max),
         lambda: np.full(array.shape, -1, np.int8),

@@ -23,6 +23,7 @@ from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import FileEntry, Manifest, local_file
+from worldloom.catalogs.parquet_extent import extent_problem
 from worldloom.catalogs.shards import MAX_MEMBER_BYTES, Entry
 from worldloom.catalogs.storage import Store, open_store
 
@@ -313,6 +314,8 @@ def read_catalog(path: Path | str) -> pa.Table:
         BadInput: `bad_catalog`, naming the column.
     """
     try:
+        if problem := extent_problem(path):
+            raise BadInput("bad_catalog", problem, where=path)
         table = pq.read_table(path, use_threads=False, memory_map=False)
     except FileNotFoundError:
         raise BadInput("bad_catalog", "no such file", where=path) from None

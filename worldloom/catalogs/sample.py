@@ -8,7 +8,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +27,7 @@ from worldloom.catalogs.clip import (
     Subjects,
 )
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.sample_checks import check_arrays, check_record
+from worldloom.catalogs.sample_checks import Header, check_arrays, check_record
 
 SCHEMA_VERSION = 1
 MEMBERS = ("mp4", "json", "camera.npz", "actions.npz", "subjects.npz", "depth.npz", "hands.npz", "latents.safetensors")
@@ -37,6 +37,13 @@ _DEPTH_STEP = 2.0**-10
 """Step of ln(z) in stored depth: uint16 of ln(z / z_min) covers a ratio of e^64 at a relative error below 0.0005."""
 
 _MAX_NPZ_BYTES = 1 << 31
+_MAX_ARRAYS = 64
+_HEAD_BYTES = 1 << 16
+"""Read of every array of an npz before any is unpacked: its header, or all of a small one."""
+
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What numpy writes; the others pack a thousand times more into a byte."""
+
 
 _DAMAGE = (
     ValueError,
@@ -69,8 +76,15 @@ def write_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def read_npz(data: bytes, *, where: str = "npz") -> dict[str, np.ndarray]:
+def read_npz(
+    data: bytes, *, where: str = "npz", check: Callable[[Mapping[str, Header]], None] | None = None
+) -> dict[str, np.ndarray]:
     """Arrays of an npz, never unpickled.
+
+    Args:
+        data: the archive.
+        where: for messages.
+        check: given shapes and types by name before any array is unpacked; refuses by raising BadInput.
 
     Raises:
         BadInput: `bad_npz`, not an npz, or one that claims more than 2 GiB or more than it holds.
@@ -80,21 +94,39 @@ def read_npz(data: bytes, *, where: str = "npz") -> dict[str, np.ndarray]:
             entries = archive.infolist()
             if sum(entry.file_size for entry in entries) > _MAX_NPZ_BYTES:
                 raise BadInput("bad_npz", "the archive unpacks to more than 2 GiB", where=where)
-            return {entry.filename.removesuffix(".npy"): _read_npy(archive.read(entry)) for entry in entries}
+            if len(entries) > _MAX_ARRAYS or any(entry.compress_type not in _COMPRESSIONS for entry in entries):
+                raise BadInput("bad_npz", f"more than {_MAX_ARRAYS} arrays, or not deflated", where=where)
+            heads = {entry.filename.removesuffix(".npy"): (entry, _head(archive, entry)) for entry in entries}
+            if len(heads) < len(entries):
+                raise BadInput("bad_npz", "an array comes twice", where=where)
+            headers = {name: _header(head, entry.file_size) for name, (entry, head) in heads.items()}
+            if check is not None:
+                check(headers)
+            contents = (
+                (name, head if len(head) == entry.file_size else archive.read(entry))
+                for name, (entry, head) in heads.items()
+            )
+            return {
+                name: np.lib.format.read_array(io.BytesIO(content), allow_pickle=False) for name, content in contents
+            }
     except _DAMAGE as error:
         raise BadInput("bad_npz", f"not a readable npz ({error})", where=where) from None
 
 
-def _read_npy(content: bytes) -> np.ndarray:
-    """One array; its header is held to the bytes that follow before anything of that size is allocated."""
-    stream = io.BytesIO(content)
+def _head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as stream:
+        return stream.read(_HEAD_BYTES)
+
+
+def _header(head: bytes, size: int) -> Header:
+    """Shape and type of an array, held to the bytes that follow before anything of that size is allocated."""
+    stream = io.BytesIO(head)
     version = np.lib.format.read_magic(stream)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = read_header(stream)
-    if kind.hasobject or math.prod(shape) * kind.itemsize != len(content) - stream.tell():
-        raise ValueError(f"an array of shape {shape} and type {kind} does not fit its {len(content)} bytes")
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
+    if kind.hasobject or math.prod(shape) * kind.itemsize != size - stream.tell():
+        raise ValueError(f"an array of shape {shape} and type {kind} does not fit its {size} bytes")
+    return Header(shape, kind)
 
 
 def clip_to_members(clip: Clip, video: bytes | None = None) -> dict[str, bytes]:
@@ -149,9 +181,14 @@ def members_to_clip(key: str, members: Mapping[str, bytes]) -> Clip:
     def arrays(member: str) -> dict[str, np.ndarray] | None:
         if member not in members:
             return None
-        found = read_npz(members[member], where=f"{key}.{member}")
-        check_arrays(member.removesuffix(".npz"), found)
-        return found
+
+        def check(headers: Mapping[str, Header]) -> None:
+            try:
+                check_arrays(member.removesuffix(".npz"), headers, frames=clip.frames, size=(clip.height, clip.width))
+            except ValueError as error:
+                raise BadInput("bad_sample", str(error), where=f"{key}.{member}") from None
+
+        return read_npz(members[member], where=f"{key}.{member}", check=check)
 
     try:
         if (camera := arrays("camera.npz")) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -71,25 +71,47 @@ _ARRAYS: dict[str, dict[str, tuple[str, tuple[str | int, ...]]]] = {
 _KINDS = {"f": "floats", "i": "integers", "u": "unsigned integers", "b": "booleans", "U": "text"}
 
 
-def check_arrays(member: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse arrays that are not what the member holds.
+_MAX_SUBJECTS = 65_536
+_MAX_JOINTS = 4096
+_MAX_CHARACTERS = 1024
+"""Of a name in an array (ours, as the two above)."""
+
+
+class Header(NamedTuple):
+    """What is known of an array before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def check_arrays(member: str, headers: Mapping[str, Header], *, frames: int, size: tuple[int, int]) -> None:
+    """Refuse arrays that are not what the member holds, or are out of all proportion to the clip.
 
     Args:
         member: `camera`, `actions`, `subjects`, `depth` or `hands`.
-        arrays: by name; names that are missing are for the caller to miss.
+        headers: by name; names that are missing are for the caller to miss.
+        frames: T of the clip; an array may be somewhat longer, which is for `verify` to tell.
+        size: (H, W) of the clip, pixels.
 
     Raises:
         ValueError: naming the array.
     """
+    longest = 2 * frames + 1024
+    most = {"T": longest, "N": longest, "h": 2 * size[0] + 64, "w": 2 * size[1] + 64, "S": _MAX_SUBJECTS}
+    most["J"] = _MAX_JOINTS
     lengths: dict[str, int] = {}
-    for name, array in arrays.items():
+    for name, (shape, dtype) in headers.items():
         if name not in _ARRAYS[member]:
             raise ValueError(f"'{name}' is no array of {member}")
-        kind, shape = _ARRAYS[member][name]
-        fits = array.ndim == len(shape) and array.dtype.kind == kind
-        if not fits or any(not _agrees(one, size, lengths) for one, size in zip(shape, array.shape, strict=True)):
-            wanted = " x ".join(map(str, shape)) or "one"
-            raise ValueError(f"{name} is {array.dtype} {array.shape}, {wanted} {_KINDS[kind]} expected")
+        kind, wanted = _ARRAYS[member][name]
+        fits = len(shape) == len(wanted) and dtype.kind == kind
+        if not fits or any(not _agrees(one, length, lengths) for one, length in zip(wanted, shape, strict=True)):
+            expected = " x ".join(map(str, wanted)) or "one"
+            raise ValueError(f"{name} is {dtype} {shape}, {expected} {_KINDS[kind]} expected")
+        too_long = any(length > most.get(str(one), length) for one, length in zip(wanted, shape, strict=True))
+        if too_long or (kind == "U" and dtype.itemsize > 4 * _MAX_CHARACTERS):
+            clip = f"a clip of {frames} frames of {size[1]} x {size[0]} pixels"
+            raise ValueError(f"{name} is {dtype} {shape}, too much for {clip}")
 
 
 def _agrees(wanted: str | int, size: int, lengths: dict[str, int]) -> bool:
