@@ -30,6 +30,13 @@ def connect(bucket: str, prefix: str) -> Any:
     return S3Store(bucket, prefix=prefix or None, client_options=options)
 
 
+def refusal() -> type[Exception]:
+    """What the client raises for everything else than a file that is not there."""
+    from obstore.exceptions import BaseError
+
+    return BaseError
+
+
 def explained(error: Exception) -> str:
     """An error of the client in one sentence: what it said first, without its own insides, and what to look at."""
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
