@@ -195,14 +195,14 @@ def _older_catalogs(store: Store, now: Manifest) -> Iterator[pa.Table]:
     """Catalogs of the manifests before `now` that can be gone back to, the newest first, each once."""
     seen = {now.catalog.path}
     for number in reversed(numbers(store.place)):
-        entry = read_manifest(store.place, number).catalog
-        if entry.path in seen:
-            continue
-        seen.add(entry.path)
         try:
-            yield read_catalog(local_file(store, entry))
+            entry = read_manifest(store.place, number).catalog
+            table = read_catalog(local_file(store, entry)) if entry.path not in seen else None
         except BadInput:  # purged or damaged: no way back to this one
             continue
+        seen.add(entry.path)
+        if table is not None:
+            yield table
 
 
 def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[str], *, dry: bool) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,13 +172,13 @@ def bring_back(layout: Layout) -> BroughtBack:
     damaged: dict[str, str] = {}
     unread = ""
     count = len(missing)
-    for manifest in reversed(_manifests(layout).values()):
+    for number in reversed(_numbers(layout)):
         if not missing - gone:
             break
         try:
-            dataset = _videos_of(layout, manifest)
+            dataset = _videos_of(layout, number)
         except BadInput as error:
-            if layout.store.exists(f"dataset/{manifest.catalog.path}"):  # else it was purged
+            if error.reason != "missing_file":  # else its catalog was purged
                 unread = str(error)
             continue
         gone |= missing & set(taken_down(dataset.table, removed))
@@ -227,10 +227,11 @@ def _missing(layout: Layout) -> set[str]:
     return {key for key in _put_away(layout) if not layout.store.exists(layout.video_name(key))}
 
 
-def _videos_of(layout: Layout, manifest: Manifest) -> ShardDataset:
+def _videos_of(layout: Layout, number: int) -> ShardDataset:
+    """The dataset as a manifest has it."""
     from worldloom.catalogs.dataset import ShardDataset
 
-    return ShardDataset(layout.dataset, number=manifest.number, members=("mp4",))
+    return ShardDataset(layout.dataset, number=number, members=("mp4",))
 
 
 def _add(found: Cleaning, layout: Layout, kind: str, why: str, names: Iterable[str]) -> None:
@@ -274,11 +275,11 @@ def _kept_manifests(layout: Layout, newest: int | None, found: Cleaning) -> dict
     kept = set(found.manifests[-newest:])
     away = _missing(layout)
     removed = removed_list(there[max(there)]) if away else []
-    for number, manifest in reversed(there.items()):
+    for number in reversed(there):
         if not away:
             break
         try:
-            table = _videos_of(layout, manifest).table
+            table = _videos_of(layout, number).table
         except BadInput:  # nothing can be read by its catalog
             continue
         held = away & set(table["key"].to_pylist()) - set(taken_down(table, removed))
@@ -367,11 +368,11 @@ def _age_s(path: Path) -> float:
         return 0.0
 
 
-def _packed_clips(layout: Layout, kept: Mapping[int, Manifest], found: Cleaning) -> list[str]:
+def _packed_clips(layout: Layout, kept: Collection[int], found: Cleaning) -> list[str]:
     """Keys of clips whose mp4 lies in a shard of the latest manifest, byte for byte: both are read."""
     if not kept:
         return []
-    dataset = _videos_of(layout, kept[max(kept)])
+    dataset = _videos_of(layout, max(kept))
     packed, damaged = [], []
     for index, row in enumerate(dataset.table.select(["key", "parents", "members"]).to_pylist()):
         lengths = {one["name"]: one["length"] for one in row["members"]}
