@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.catalogs.edited import KEYS, build, clip, six_clips, with_manifest
+from worldloom.catalogs import merge as merging
 from worldloom.catalogs.clip import Annotation
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.edits import remove
 from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.catalogs.manifest import latest, latest_or_none, removed_list
+from worldloom.catalogs.manifest import ManifestConflict, latest, latest_or_none, removed_list
 from worldloom.catalogs.merge import merge
 from worldloom.catalogs.rewrite import bring
 from worldloom.catalogs.storage import FolderStore, inside, open_store
@@ -77,6 +79,27 @@ def test_one_key_with_different_bytes_is_refused(one: Path, tmp_path: Path) -> N
         assert len(ShardDataset(out)) == 7 and verify(out).problems == []
     with pytest.raises(UsageError, match="none of the datasets"):
         merge([one, other], tmp_path / "merged", prefer=tmp_path)
+
+
+def test_a_takedown_while_the_shards_are_copied_does_not_come_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = build(tmp_path / "one", six_clips())
+    other = build(tmp_path / "other", [("train", [clip(8)])])
+    united = merging._united
+
+    def meanwhile(*arguments: Any) -> Any:
+        found = united(*arguments)
+        remove(one, [KEYS[0]])
+        return found
+
+    monkeypatch.setattr(merging, "_united", meanwhile)
+    with pytest.raises(ManifestConflict, match=r"edited meanwhile .manifest 1 was read, it is at 2"):
+        merge([one, other], tmp_path / "out")
+    monkeypatch.undo()
+    assert latest_or_none(tmp_path / "out") is None
+    merge([one, other], tmp_path / "out")
+    assert KEYS[0] not in ShardDataset(tmp_path / "out").keys and verify(tmp_path / "out").problems == []
 
 
 def test_what_one_has_taken_down_does_not_come_in_with_another(tmp_path: Path) -> None:

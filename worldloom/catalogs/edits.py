@@ -195,14 +195,14 @@ def _older_catalogs(store: Store, now: Manifest) -> Iterator[pa.Table]:
     """Catalogs of the manifests before `now` that can be gone back to, the newest first, each once."""
     seen = {now.catalog.path}
     for number in reversed(numbers(store.place)):
-        older = read_manifest(store.place, number)
-        if older.catalog.path in seen:
-            continue
-        seen.add(older.catalog.path)
         try:
-            yield open_catalog(store, older)
+            older = read_manifest(store.place, number)
+            table = open_catalog(store, older) if older.catalog.path not in seen else None
         except BadInput:  # purged or damaged: no way back to this one
             continue
+        seen.add(older.catalog.path)
+        if table is not None:
+            yield table
 
 
 def _purge(store: Store, removed: Sequence[dict[str, str]], in_use: Collection[str], *, dry: bool) -> tuple[str, ...]:

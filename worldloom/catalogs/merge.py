@@ -17,6 +17,7 @@ from worldloom.catalogs.edits import without
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.manifest import (
     Manifest,
+    ManifestConflict,
     ShardEntry,
     commit,
     latest,
@@ -71,6 +72,7 @@ def merge(datasets: Sequence[Path | str], out: Path | str, *, prefer: Path | str
     Raises:
         UsageError: one key with different bytes, naming it and both datasets; a dataset that is none; `out` is one.
         BadInput: `torn_shard`, `bad_catalog`, `missing_file`: a catalog or a shard is damaged or gone.
+        ManifestConflict: one of them was edited meanwhile, or another run committed in `out`.
     """
     parts = _parts(datasets, prefer)
     removed = union_of_removed(*(part.manifest for part in parts))
@@ -95,6 +97,7 @@ def merge(datasets: Sequence[Path | str], out: Path | str, *, prefer: Path | str
         if there is None:
             shards, tables = _united(parts, target, scratch)
             update = {"shards": shards, "catalog": put_catalog(target, tables)}
+            _refuse_edited(parts)
             there = commit(out, manifest.model_copy(update=update))
     write_card(out)
     return Merged(there, twice, left_out, _astride(open_catalog(target, there)))
@@ -161,6 +164,16 @@ def _bytes_of(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     members = pc.list_flatten(chosen["members"])
     figures = {name: pc.struct_field(members, name) for name in ("name", "length", "crc32")}
     return pa.table({"key": chosen["key"].take(pc.list_parent_indices(chosen["members"])), **figures})
+
+
+def _refuse_edited(parts: Sequence[_Part]) -> None:
+    """What was taken down while the shards were copied must not come in."""
+    for part in parts:
+        if (now := latest(part.place).number) != part.manifest.number:
+            raise ManifestConflict(
+                f"{part.place}: it was edited meanwhile (manifest {part.manifest.number} was read, it is at {now}); "
+                "nothing was committed, run the same command again"
+            )
 
 
 def _united(parts: Sequence[_Part], target: Store, scratch: Path) -> tuple[tuple[ShardEntry, ...], list[pa.Table]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -180,13 +180,13 @@ def bring_back(layout: Layout) -> BroughtBack:
     down = {one["key"] for one in removed if "key" in one}
     damaged: dict[Identity, str] = {}
     unread = ""
-    for manifest in reversed(_manifests(layout).values()):
+    for number in reversed(_numbers(layout)):
         if all(key in down for key, *_ in left):
             break
         try:
-            dataset = _videos_of(layout, manifest)
+            dataset = _videos_of(layout, number)
         except BadInput as error:
-            if layout.store.exists(f"dataset/{manifest.catalog.path}"):  # else it was purged
+            if error.reason != "missing_file":  # else its catalog was purged
                 unread = str(error)
             continue
         down |= set(taken_down(dataset.table, removed))
@@ -248,10 +248,11 @@ def _held_in(dataset: ShardDataset) -> dict[Identity, int]:
     return found
 
 
-def _videos_of(layout: Layout, manifest: Manifest) -> ShardDataset:
+def _videos_of(layout: Layout, number: int) -> ShardDataset:
+    """The dataset as a manifest has it."""
     from worldloom.catalogs.dataset import ShardDataset
 
-    return ShardDataset(layout.dataset, number=manifest.number, members=("mp4",))
+    return ShardDataset(layout.dataset, number=number, members=("mp4",))
 
 
 def _add(found: Cleaning, layout: Layout, kind: str, why: str, names: Iterable[str]) -> None:
@@ -295,11 +296,11 @@ def _kept_manifests(layout: Layout, newest: int | None, found: Cleaning) -> dict
     kept = set(found.manifests[-newest:])
     away = set(_missing(layout))
     removed = removed_list(there[max(there)]) if away else []
-    for number, manifest in reversed(there.items()):
+    for number in reversed(there):
         if not away:
             break
         try:
-            dataset = _videos_of(layout, manifest)
+            dataset = _videos_of(layout, number)
         except BadInput:  # nothing can be read by its catalog
             continue
         down = set(taken_down(dataset.table, removed))
@@ -396,12 +397,12 @@ def _age_s(path: Path) -> float:
 
 
 def _packed_clips(
-    layout: Layout, state: dict[str, Any], kept: Mapping[int, Manifest], found: Cleaning
+    layout: Layout, state: dict[str, Any], kept: Collection[int], found: Cleaning
 ) -> dict[str, tuple[int, int]]:
     """Bytes and CRC-32, by name, of clips whose mp4 lies in a shard of the latest manifest: both are read."""
     if not kept:
         return {}
-    dataset = _videos_of(layout, kept[max(kept)])
+    dataset = _videos_of(layout, max(kept))
     parents = dataset.table["parents"].to_pylist()
     packed, damaged = {}, []
     for (key, length, crc32), index in _held_in(dataset).items():
