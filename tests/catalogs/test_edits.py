@@ -298,11 +298,12 @@ def test_a_digest_that_nobody_knows_never_comes_in(pristine: Path, put: Put) -> 
     assert keys_of(place) == without()
 
 
-def test_a_damaged_older_catalog_is_in_nobodys_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", ["catalog", "manifest"])
+def test_a_damaged_older_state_is_in_nobodys_way(tmp_path: Path, damaged: str) -> None:
     place = build(tmp_path / "dataset", six_clips())
     older = latest(place)
     build(place, [("train", [clip(1), clip(2)])], number=2)
-    Path(place, older.catalog.path).write_bytes(b"damaged")
+    Path(place, older.catalog.path if damaged == "catalog" else manifest_name(1)).write_bytes(b"damaged")
     assert remove(place, [KEYS[1]]).keys == (KEYS[1],)
     with pytest.raises(UsageError, match="no clip, source or digest"):
         remove(place, [KEYS[0]])

@@ -300,6 +300,20 @@ def test_a_clip_whose_last_copy_cannot_be_read_is_tried_again(out: Path) -> None
     assert bring_back(layout) == BroughtBack(len(done.damaged)) and not (out / PUT_AWAY).exists()
 
 
+def test_a_damaged_manifest_keeps_its_clips_on_the_list(out: Path) -> None:
+    key, _ = put_away(out)
+    leave_out(out, key)
+    older = [out / "dataset" / f"manifests/{number:06d}.json" for number in (1, 2)]
+    contents = [path.read_bytes() for path in older]
+    for path in older:
+        path.write_bytes(b"damaged")
+    done = bring_back(Layout(out))
+    assert done.clips == 1 and done.damaged.keys() == {key} and "not a manifest" in done.damaged[key]
+    for path, content in zip(older, contents, strict=True):
+        path.write_bytes(content)
+    assert bring_back(Layout(out)) == BroughtBack(1)
+
+
 def test_a_dataset_that_is_elsewhere_loses_no_clip(out: Path) -> None:
     put_away(out)
     listed = (out / PUT_AWAY).read_bytes()
