@@ -201,18 +201,14 @@ class ObjectStore(Store):
         Raises:
             WorldloomError: the store cannot be reached or refuses, after the attempts that the client makes itself.
         """
-        from obstore.exceptions import BaseError
-
         global _started_in
         if _started_in not in (None, os.getpid()):
             return _in_child(self.place, request.__name__, arguments)
         _started_in = os.getpid()
-        try:
+        with object_requests.plain_errors(self.place):
             if self._client is None:
                 self._client = object_requests.connect(self._bucket, self._prefix)
             return request(self._client, *arguments)
-        except BaseError as error:
-            raise WorldloomError(f"{self.place}: {object_requests.explained(error)}") from error
 
     def _make_room(self, wanted: int) -> None:
         """Remove copies that nobody has asked for lately, the oldest first, until the new one fits."""
