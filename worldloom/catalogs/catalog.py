@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from worldloom.catalogs.catalog_checks import places_problem
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import FileEntry, Manifest, local_file
 from worldloom.catalogs.parquet_extent import extent_problem
-from worldloom.catalogs.shards import MAX_MEMBER_BYTES, Entry
+from worldloom.catalogs.shards import Entry
 from worldloom.catalogs.storage import Store, open_store
 
 ROW_GROUP = 1 << 16
@@ -42,9 +43,6 @@ OPERATIONS = (
     "captions",
 )
 """Columns that are always there, whether or not the job ran them."""
-
-MAX_SHARD_BYTES = 1 << 46
-"""No member lies beyond it, whatever a catalog claims (ours)."""
 
 _WHO = {
     "status": pa.string(),
@@ -321,42 +319,9 @@ def read_catalog(path: Path | str) -> pa.Table:
         raise BadInput("bad_catalog", "no such file", where=path) from None
     except (pa.ArrowException, OSError) as error:
         raise BadInput("bad_catalog", f"not a readable Parquet file ({error})", where=path) from None
-    if problem := _places_problem(table):
+    if problem := places_problem(table, _PLAIN):
         raise BadInput("bad_catalog", problem, where=path)
     return table
-
-
-def _places_problem(table: pa.Table) -> str:
-    """Why readers could not follow its keys, shards, members and sources; empty where they can."""
-    never_null = ("key", "split", "shard", "offset", "length", "members")
-    for name in (*never_null, "source", "parents"):
-        if table.column_names.count(name) != 1:
-            return f"has no column {name}" if name not in table.column_names else f"has two columns {name}"
-        column, kind = table.column(name), _PLAIN[name]
-        if name == "source":
-            fits = pa.types.is_struct(column.type) and {("uri", pa.string()), ("sha256", pa.string())} <= {
-                (child.name, child.type) for child in column.type
-            }
-        else:
-            fits = column.type == kind
-        if not fits or (name in never_null and column.null_count):
-            return f"column {name} is {column.type} with {column.null_count} values missing, {kind} expected"
-    if (different := pc.count_distinct(table["key"]).as_py()) != len(table):
-        return f"column key has {len(table)} values, {different} of them different"
-    members = table.column("members").combine_chunks().flatten()
-    if members.null_count or any(members.field(one.name).null_count for one in members.type):
-        return "column members has values missing"
-    figures = {
-        "offset": (table["offset"], MAX_SHARD_BYTES),
-        "length": (table["length"], MAX_SHARD_BYTES),
-        "members.offset": (members.field("offset"), MAX_SHARD_BYTES),
-        "members.length": (members.field("length"), MAX_MEMBER_BYTES),
-    }
-    for name, (values, most) in figures.items():
-        lowest, highest = pc.min_max(values).as_py().values()
-        if lowest is not None and not 0 <= lowest <= highest <= most:
-            return f"column {name} has the value {lowest if lowest < 0 else highest}, 0 to {most} expected"
-    return ""
 
 
 def matching(table: pa.Table, where: str) -> np.ndarray:

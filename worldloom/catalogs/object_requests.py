@@ -1,6 +1,6 @@
 """What is asked of an object store: one function per request, so that another process can be told its name.
 
-They raise what `obstore` raises, and FileNotFoundError; `explained` says it in the words of the person at the terminal.
+They raise what `obstore` raises, and FileNotFoundError; `plain_errors` says it in words for the person at the terminal.
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from worldloom.catalogs.errors import WorldloomError
 
 _ROLES = "http://169.254."
 """Where machines in a cloud ask for keys of their own."""
@@ -30,11 +33,15 @@ def connect(bucket: str, prefix: str) -> Any:
     return S3Store(bucket, prefix=prefix or None, client_options=options)
 
 
-def refusal() -> type[Exception]:
-    """What the client raises for everything else than a file that is not there."""
+@contextmanager
+def plain_errors(place: str) -> Iterator[None]:
+    """The client's errors as WorldloomError, which names the address; FileNotFoundError as it is."""
     from obstore.exceptions import BaseError
 
-    return BaseError
+    try:
+        yield
+    except BaseError as error:
+        raise WorldloomError(f"{place}: {explained(error)}") from error
 
 
 def explained(error: Exception) -> str:

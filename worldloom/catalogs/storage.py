@@ -205,12 +205,10 @@ class ObjectStore(Store):
         if _started_in not in (None, os.getpid()):
             return _in_child(self.place, request.__name__, arguments)
         _started_in = os.getpid()
-        try:
+        with object_requests.plain_errors(self.place):
             if self._client is None:
                 self._client = object_requests.connect(self._bucket, self._prefix)
             return request(self._client, *arguments)
-        except object_requests.refusal() as error:
-            raise WorldloomError(f"{self.place}: {object_requests.explained(error)}") from error
 
     def _make_room(self, wanted: int) -> None:
         """Remove copies that nobody has asked for lately, the oldest first, until the new one fits."""
