@@ -14,7 +14,7 @@ def medians(
     before: Callable[[], object] = lambda: None,
     warm_up: bool = False,
 ) -> dict[str, float]:
-    """Median wall-clock seconds of each action.
+    """Median wall-clock seconds of each action; every round begins with another one, for a machine has moods.
 
     Args:
         actions: by name.
@@ -25,10 +25,12 @@ def medians(
     times: dict[str, list[float]] = {name: [] for name in actions}
     for action in actions.values() if warm_up else ():
         action()
-    for _ in range(rounds):
-        for name, action in actions.items():
+    names = list(actions)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
             before()
             start = time.perf_counter()
-            action()
+            actions[name]()
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(one) for name, one in times.items()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from worldloom.catalogs.errors import WorldloomError
 from worldloom.catalogs.manifest import commit, latest
 from worldloom.cli import app
 from worldloom.pipeline import run as run_module
-from worldloom.pipeline.clean import PUT_AWAY, find_redundant
+from worldloom.pipeline.clean import DRAFT_AGE_S, PUT_AWAY, find_redundant
 from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.in_process import InProcess
 from worldloom.pipeline.layout import Layout
@@ -108,7 +110,9 @@ def test_shards_of_a_run_that_was_killed_stay_whatever_was_committed_before(
     out: Path, again: Callable[..., RunSummary]
 ) -> None:
     killed(again)
-    (out / "dataset/shards/train-0000-00000.tar").write_bytes(b"of a run that will go on")
+    stray = out / "dataset/shards/train-0000-00000.tar"
+    stray.write_bytes(b"of a run that will go on")
+    os.utime(stray, (time.time() - 2 * DRAFT_AGE_S,) * 2)
     found = find_redundant(Layout(out))
     assert not found.kinds and any("did not commit" in note for note in found.notes)
 
@@ -167,12 +171,16 @@ def test_damaged_items_are_named_and_the_next_run_writes_them_anew(
     assert again().ran == {} and worldloom("status", out).exit_code == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'["a", 1]'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b'{"a": [1, 2]}', b'{"clips/ab/../../up.mp4": [1, 2]}', b'{"clips/ab/cd/%s.mp4": [1]}' % (b"a" * 26)],
+    ids=["empty", "a list", "no name of a clip", "a name that leads out", "no checksum"],
+)
 def test_a_damaged_list_of_clips_put_away_is_named_before_anything_goes(out: Path, content: bytes) -> None:
     file = out / PUT_AWAY
     file.write_bytes(content)
     for words in (["--bring-back"], ["--clips", "--yes"]):
-        refused(worldloom("clean", out, *words), file, "a JSON list of texts")
+        refused(worldloom("clean", out, *words), file, "restore it from a copy")
     assert len(list((out / "clips").rglob("*.mp4"))) == 2
 
 
