@@ -7,7 +7,7 @@ Poisoned clips are good videos of a length at which the annotator `Poison` misbe
 loop, all memory, a full disk, a child of its own that never ends. They are one `failed` row each. Poisoned files (an
 8192x8192 bomb, truncated mp4, ffconcat, m3u8, empty, random bytes) are refused at ingest: one `dropped` row each,
 under its reason; a truncated mp4 that still holds frames is a clip. Then the same function over the good clips, in a
-plain process and through a warm child, interleaved; the ratio is of medians.
+plain process and through a warm child, interleaved, five rounds; the ratio is of the sums of every clip's median.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -101,7 +100,7 @@ def work(payload: Mapping[str, Any]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="What a poisoned set costs.")
     parser.add_argument("--clips", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     clips, rounds = (20, 1) if args.quick else (args.clips, args.rounds)
@@ -219,20 +218,22 @@ def _overhead(folder: Path, clips: int, rounds: int) -> float:
     def through(payload: dict[str, str]) -> None:
         envelope.call(payload)
 
-    clocks: dict[str, list[list[float]]] = {"plain process": [], "warm child": []}
-    for _ in range(rounds):
-        for one in clocks.values():
-            one.append([0.0, 0.0])
+    clocks = {name: np.zeros((rounds, clips, 2)) for name in ("plain process", "warm child")}
+    for turn in range(rounds):
         for number, payload in enumerate(payloads):  # in turns, clip by clip, so that other load meets both alike
             sides = [("plain process", work), ("warm child", through)]
-            for name, call in sides if number % 2 else sides[::-1]:
+            for name, call in sides if (number + turn) % 2 else sides[::-1]:
                 wall, cpu = time.perf_counter(), _cpu_s(child)
                 call(payload)
-                clocks[name][-1][0] += time.perf_counter() - wall
-                clocks[name][-1][1] += _cpu_s(child) - cpu
+                clocks[name][turn, number] = time.perf_counter() - wall, _cpu_s(child) - cpu
     envelope.close()
     print(f"{'':16} {'wall s':>8} {'CPU s':>8} {'ms per clip':>12}")
-    medians = {name: [statistics.median(clock) for clock in zip(*one, strict=True)] for name, one in clocks.items()}
+    # Of every clip the median round: what else happens on the machine hits a few clips of a round, and hard. A child's
+    # CPU time is counted in hundredths of a second, so of that only the sum says anything.
+    medians = {
+        name: (float(np.median(one[:, :, 0], axis=0).sum()), float(one[:, :, 1].sum() / rounds))
+        for name, one in clocks.items()
+    }
     for name, (wall, cpu) in medians.items():
         print(f"{name:16} {wall:8.2f} {cpu:8.2f} {1000 * wall / clips:12.2f}")
     ratios = [medians["warm child"][i] / medians["plain process"][i] for i in range(2)]
