@@ -20,7 +20,7 @@ from worldloom.catalogs.card import (
     _duration,
     _table,
 )
-from worldloom.catalogs.catalog import OPERATIONS
+from worldloom.catalogs.catalog_row import OPERATIONS
 from worldloom.catalogs.croissant import croissant
 from worldloom.catalogs.manifest import Manifest
 

@@ -15,7 +15,8 @@ import pytest
 from tests.catalogs.example_clip import example_clip, example_dataset
 from worldloom.catalogs.card import readme, renew_card, stale_copies, write_card
 from worldloom.catalogs.card_figures import CardFigures, card_figures
-from worldloom.catalogs.catalog import catalog_row, write_catalog
+from worldloom.catalogs.catalog import write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.manifest import commit, latest
 from worldloom.catalogs.storage import FolderStore

@@ -9,7 +9,8 @@ import pytest
 
 from tests.catalogs.example_clip import example_clip, example_dataset
 from tests.report.fake_clips import bare_clip, estimated_clip, true_clip
-from worldloom.catalogs.catalog import catalog_row, catalog_table
+from worldloom.catalogs.catalog import catalog_table
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.errors import UsageError
 from worldloom.report.collection import row_of_catalog, row_of_clip, sum_of_shares
 from worldloom.report.inspect_page import write_inspect

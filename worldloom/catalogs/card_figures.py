@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from worldloom.catalogs.catalog import OPERATIONS
+from worldloom.catalogs.catalog_row import OPERATIONS
 from worldloom.catalogs.errors import BadInput
 
 BATCH_ROWS = 1 << 16

@@ -162,7 +162,11 @@ def _dataset(place: Path | str) -> Collection:
 
 def row_of_catalog(row: dict[str, Any]) -> ClipRow:
     """The row of a clip from its row of the catalog, without opening a shard."""
-    notes = {name: value for name, value in row.items() if isinstance(value, dict) and value.get("status")}
+    notes = {
+        name: value
+        for name, value in row.items()
+        if name != "attributes" and isinstance(value, dict) and value.get("status")
+    }
     source, actions, density = row["source"], row.get("actions") or {}, (row.get("revisits") or {}).get("density")
     return ClipRow(
         key=row["key"],

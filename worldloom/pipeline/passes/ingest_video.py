@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from worldloom.annotators.shots import find_cuts
 from worldloom.catalogs.cameras import resize_intrinsics
-from worldloom.catalogs.catalog import catalog_row
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Annotation, Camera, Caption, Clip, Provenance, clip_key
 from worldloom.catalogs.config import digest
 from worldloom.catalogs.errors import BadInput
