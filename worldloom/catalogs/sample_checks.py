@@ -168,8 +168,8 @@ def check_record(values: Mapping[str, Any]) -> Record:
         possible = 0 < Fraction(record.fps) <= 100_000
     except (ValueError, ZeroDivisionError):
         possible = False
-    if problem := attributes_problem(values.get("attributes", {})):
-        raise ValueError(problem)
+    if wrong := attributes_problem(values.get("attributes", {})):
+        raise ValueError(wrong)
     if not possible:
         raise ValueError(f"fps: {record.fps} frames per second")
     return record

@@ -283,7 +283,7 @@ def _clips_of(videos: pa.Table, numbers: np.ndarray, told: Sequence[str]) -> pa.
     rows = zip(numbers.tolist(), videos.to_pylist(), told, strict=True)
     for number, video, text in rows:
         facts = json.loads(text)
-        given = " ".join(facts["given"])
+        of_all = facts.get("given", [])  # earlier versions told it once for all clips of a video
         for about in facts["clips"]:
             row = about["row"]
             values = {
@@ -299,7 +299,7 @@ def _clips_of(videos: pa.Table, numbers: np.ndarray, told: Sequence[str]) -> pa.
                 "sha256": facts["sha256"],
                 "item": video["item"],
                 "uri": row["source"]["uri"],
-                "given": given,
+                "given": " ".join(about.get("given", of_all)),
                 "video": number,
             }
             for name, value in values.items():

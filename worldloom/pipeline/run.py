@@ -169,7 +169,7 @@ class _Run:
     def _items(self) -> list[SourceItem]:
         if self.given_items is not None:
             return list(self.given_items)
-        items = [item for source in self.job.sources for item in source.items()]
+        items = [item for source in self.job.sources for item in source.listed()]
         if not items:
             raise UsageError(f"sources: there is nothing in {', '.join(_places(self.job))}")
         return items
