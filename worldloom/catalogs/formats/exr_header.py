@@ -17,7 +17,7 @@ MAX_PIXELS = 1 << 26
 MAX_CHANNELS = 64
 MAX_DECODED_BYTES = 1 << 30
 MAX_HEADER_BYTES = 4 << 20
-"""Ours: an 8K picture with the passes of Movie Render Queue fits; Cryptomatte's manifests are the longest attributes."""
+"""Ours: 8K with the passes of Movie Render Queue fits; manifests of Cryptomatte are the longest attributes."""
 
 PIXEL_TYPES = ("uint", "half", "float")
 PIXEL_BYTES = {"uint": 4, "half": 2, "float": 4}
