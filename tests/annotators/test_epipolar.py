@@ -136,9 +136,9 @@ def test_the_cameras_of_real_renders_fit_their_pictures_and_wrong_ones_do_not():
     path = real_data("ue5_hydra", "cam1.json")
     camera = read_hydra_json(path)
     with Frames(path.with_name("1.mp4")) as frames:
-        matches = match_frames(lambda i: frames[i], [(5, 15), (20, 30), (35, 45)])
+        matches = match_frames(lambda i: frames[i], [(30, 38), (44, 52), (60, 68)])  # the person is small by then
     true = path_error(matches, camera.c2w, np.array(INTRINSICS))
     assert true.matches > 200
-    assert true.median_px < 1.0
+    assert true.median_px < 0.5
     for wrong in (invert_poses(camera.c2w), np.diag([-1.0, 1, 1, 1]) @ camera.c2w @ np.diag([-1.0, 1, 1, 1])):
         assert path_error(matches, wrong, np.array(INTRINSICS)).median_px > 5 * true.median_px
