@@ -25,6 +25,7 @@ PIXEL_BYTES = {"uint": 4, "half": 2, "float": 4}
 COMPRESSIONS = ("none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab")
 """By their number in the file; what the library may add to them is not opened."""
 
+_FIRST_BYTES = 64 << 10
 _MAGIC = 20000630
 _TILED, _DEEP, _PARTS = 0x200, 0x800, 0x1000
 _MAX_ATTRIBUTES = 2000
@@ -67,18 +68,21 @@ def read_exr_header(path: str | Path) -> list[ExrPart]:
         BadInput: `bad_exr` for what is none or is damaged, `exr_layout` for what is not read here, `too_large`.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_HEADER_BYTES)
-    except FileNotFoundError:
-        raise BadInput("no_file", "no such file", where=path) from None
-    except OSError as error:
-        raise BadInput("bad_exr", f"cannot be read ({error})", where=path) from None
-    try:
-        return _parts(data, path)
-    except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
-        what = f"its header is damaged or longer than {MAX_HEADER_BYTES >> 20} MiB ({error})"
-        raise BadInput("bad_exr", what, where=path) from None
+    for most in (_FIRST_BYTES, MAX_HEADER_BYTES):
+        try:
+            with path.open("rb") as stream:
+                data = stream.read(most)
+            return _parts(data, path)
+        except FileNotFoundError:
+            raise BadInput("no_file", "no such file", where=path) from None
+        except OSError as error:
+            raise BadInput("bad_exr", f"cannot be read ({error})", where=path) from None
+        except (struct.error, IndexError, ValueError) as error:
+            if most < MAX_HEADER_BYTES and len(data) == most:
+                continue  # a long header, e.g. with a manifest
+            what = f"its header is damaged or longer than {MAX_HEADER_BYTES >> 20} MiB ({error})"
+            raise BadInput("bad_exr", what, where=path) from None
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _parts(data: bytes, path: Path) -> list[ExrPart]:
