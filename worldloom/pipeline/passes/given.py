@@ -151,7 +151,8 @@ class Given:
             return {}
         told = {name: (name, getattr(record, name)) for name in BOUND_TO_RATE if name in self.taken}
         ok = {name for name, line in record.annotations.items() if line.status == "ok"}
-        return {name: value for name, value in told.items() if name in ok and value[1] is not None}
+        # A list of no events is an answer only where somebody has looked for them.
+        return {name: value for name, value in told.items() if value[1] is not None and (value[1] != [] or name in ok)}
 
     def _line(self, name: str) -> Annotation:
         earlier = self.known.record.annotations.get(name) if self.known.record is not None else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worldloom.catalogs.video import VideoInfo
 
 STATED_ERROR = 1e-3
-"""Half floats are off by up to 2^-11; picking a pixel instead of taking a mean adds what a slope does in half of one."""
+"""Half floats are off by up to 2^-11; picking a pixel instead of a mean adds what a slope does in half of one."""
 
 _SPOTS, _STEP_S = 4, 0.4
 """Where depth is held against the cameras: so many pairs of frames, so far apart (ours)."""
