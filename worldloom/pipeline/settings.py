@@ -18,7 +18,7 @@ from worldloom.pipeline.sources.worlds import WorldsSource
 
 AnySource = Annotated[FolderSource | RealEstate10KSource | HydraSource | WorldsSource, Field(discriminator="kind")]
 
-INGEST_VERSION = "1"
+INGEST_VERSION = "2"
 """Changes whenever ingest makes other clips of the same video."""
 
 

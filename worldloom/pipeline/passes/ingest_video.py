@@ -22,6 +22,7 @@ from worldloom.annotators.shots import find_cuts
 from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Annotation, Caption, Clip, Provenance, clip_key
 from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.probe import rate_of
 from worldloom.catalogs.sample import clip_to_members
 from worldloom.catalogs.video import Encoder, VideoInfo, cfr_index
 from worldloom.pipeline.film import Film
@@ -120,7 +121,8 @@ class _Video:
         self.provenance = self._provenance(known)
         cut = rules.shots and footage.cuttable and self.given.camera is None and self.given.record is None
         self.survey = _survey(self.film, item.uri, cut=cut)
-        self.fps = Fraction(rules.fps).limit_denominator(1001) if rules.fps is not None else self.info.fps
+        own = _rate_of_frames(self.survey, self.info)
+        self.fps = Fraction(rules.fps).limit_denominator(1001) if rules.fps is not None else own
         self.size = stored_size(self.info, rules.height)
         self.facts: dict[str, Any] = {"shots": len(self.survey.cuts) + 1, "damaged": self.survey.damaged}
         self._answered: dict[str, list[str]] = {}
@@ -310,6 +312,15 @@ def _survey(film: Film, where: str, *, cut: bool) -> Survey:
         raise BadInput("no_frames", f"not one frame can be decoded {source.error}".strip(), where=where)
     times = np.asarray(pts, np.int64)
     return Survey(times, times * float(film.info.time_base), cuts, source.damaged, source.error)
+
+
+def _rate_of_frames(survey: Survey, info: VideoInfo) -> Fraction:
+    """The rate of what came out of the decoder, which is that of the packets unless these lie or were not all read.
+
+    A frame that does not decode leaves a gap, and says nothing about the rate.
+    """
+    complete = len(survey.pts) == info.frames or bool(survey.error)
+    return rate_of(survey.pts, info.time_base, info.fps)[0] if complete and not survey.damaged else info.fps
 
 
 def stored_size(info: VideoInfo, height: int | None) -> tuple[int, int]:
