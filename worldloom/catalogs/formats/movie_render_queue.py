@@ -223,22 +223,26 @@ def read_depth(path: Path, rules: DepthPass, intrinsics: np.ndarray) -> tuple[np
     return np.where(valid, length, 0).astype(np.float32), valid
 
 
-def read_ids(path: Path, rules: IdPass) -> dict[str, np.ndarray]:
-    """Masks of the subjects of one frame, by the key under which `IdPass.subjects` would name them.
+def read_ids(path: Path, rules: IdPass) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+    """Masks of the subjects of one frame, by the key under which `IdPass.subjects` would name them, and their size.
 
     Raises:
         BadInput: as `read_exr` or `read_cryptomatte`; `bad_picture`; `too_many_subjects`.
     """
     if rules.kind == "cryptomatte":
-        return read_cryptomatte(path, tuple(rules.subjects))
+        return read_cryptomatte(path, tuple(rules.subjects)), exr_info(path).size
     if rules.kind == "number":
-        return _by_number(path, rules)
+        code = _id_numbers(path, rules)
+        wanted = [int(one) for one in rules.subjects] or _present(code, path)
+        return {str(one): code == one for one in wanted}, (code.shape[1], code.shape[0])
     rgb = read_rgb(path, None) if path.suffix.lower() != ".exr" else _id_colours(path, rules)
+    size = rgb.shape[1], rgb.shape[0]
     if rules.subjects:
-        wanted = {key: np.array([int(key[i : i + 2], 16) for i in (1, 3, 5)]) for key in rules.subjects}
-        return {key: (np.abs(rgb.astype(np.int16) - one) <= rules.within).all(axis=-1) for key, one in wanted.items()}
-    code = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    return {f"#{one:06x}": code == one for one in _present(code, path)}
+        colours = {key: np.array([int(key[i : i + 2], 16) for i in (1, 3, 5)]) for key in rules.subjects}
+        near = {key: (np.abs(rgb.astype(np.int16) - one) <= rules.within).all(axis=-1) for key, one in colours.items()}
+        return near, size
+    code = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    return {f"#{one:06x}": code == one for one in _present(code, path)}, size
 
 
 def _id_colours(path: Path, rules: IdPass) -> np.ndarray:
@@ -250,19 +254,18 @@ def _id_colours(path: Path, rules: IdPass) -> np.ndarray:
     return np.asarray((np.clip(np.nan_to_num(light), 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
-def _by_number(path: Path, rules: IdPass) -> dict[str, np.ndarray]:
+def _id_numbers(path: Path, rules: IdPass) -> np.ndarray:
     import cv2
 
     if path.suffix.lower() == ".exr":
         channel = pass_channel(path, rules.name)
         stored = read_exr(path, [channel])[channel]
-        code = np.rint(np.nan_to_num(stored, posinf=0, neginf=0)).astype(np.int64)
-    else:
-        grey = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        if grey is None:
-            raise BadInput("bad_picture", "does not decode", where=path)
-        code = (grey if grey.ndim == 2 else grey[..., 2]).astype(np.int64)
-    return {str(one): code == int(one) for one in rules.subjects or _present(code, path)}
+        return np.asarray(np.rint(np.nan_to_num(stored, posinf=0, neginf=0)).astype(np.int64))
+    data = np.fromfile(path, np.uint8)
+    grey = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if grey is None:
+        raise BadInput("bad_picture", "does not decode", where=path)
+    return np.asarray((grey if grey.ndim == 2 else grey[..., 2]).astype(np.int64))
 
 
 def _present(code: np.ndarray, path: Path) -> list[int]:

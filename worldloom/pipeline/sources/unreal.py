@@ -131,6 +131,9 @@ class UnrealSource(Source):
     def _passes(self) -> list[str]:
         return [self.picture.name, *(one.name for one in (self.depth, self.ids) if one is not None)]
 
+    def _plain(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
     def _problem(self, path: Path, reason: str, what: str) -> SourceItem:
         uri = path.relative_to(self.path).as_posix()
         return SourceItem(self.model_dump(mode="json"), uri, str(path.absolute()), self.licence, problem=(reason, what))
@@ -151,13 +154,13 @@ class UnrealSource(Source):
         if self.ids is not None and self.ids.subjects:
             attributes["subject"] = ", ".join(sorted(set(self.ids.subjects.values())))
         return SourceItem(
-            self.model_dump(mode="json"),
+            self._plain(),
             (video.relative_to(self.path) if video is not None else place / (sequence or "pictures")).as_posix(),
             str((video or folder).absolute()),
             self.licence,
             sidecars=(str(camera.absolute()),) if camera is not None else (),
             problem=problem,
-            detail={"folder": str(folder.absolute()), "sequence": sequence},
+            detail={"sequence": sequence, "pictures": video is None},
             attributes={name: value for name, value in attributes.items() if str(value).isprintable()},
             stamp=digest([_stamp(path, folder) for path in used]) if used else "",
         )
@@ -181,18 +184,19 @@ class UnrealSource(Source):
 
     def _shot(self, item: SourceItem) -> dict[str, Numbered]:
         """The pictures of an item by pass, listed again."""
-        folder, sequence = Path(item.detail["folder"]), item.detail["sequence"]
+        place, sequence = Path(item.path), item.detail["sequence"]
+        folder = place if item.detail["pictures"] else place.parent
         below = [folder, *(one for one in sorted(folder.iterdir()) if one.is_dir() and not one.is_symlink())]
         files = [path for one in below for path in walk_files(one, recursive=False)]
         shots = sorted_out(files, self.name, self._passes())
-        if Path(item.path) == folder:
+        if item.detail["pictures"]:
             return dict(shots.get((folder, sequence), {}))
         videos = [path for path in files if path.suffix.lower() in VIDEOS]
-        return dict(_passes_of(Path(item.path), shots, videos))
+        return dict(_passes_of(place, shots, videos))
 
     def footage(self, item: SourceItem, workplace: Workplace) -> Footage:
         """The video, or the pictures; EXR is brought to 8 bits here where the configuration says how."""
-        if Path(item.path) != Path(item.detail["folder"]):
+        if not item.detail["pictures"]:
             return Footage(video=Path(item.path), cuttable=False)
         beauty = self._shot(item)[""]
         pictures = tuple(beauty.files[number] for number in beauty.numbers)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worldloom.catalogs.video import VideoInfo
 
 STATED_ERROR = 1e-3
-"""Half floats are off by up to 2^-11; picking a pixel instead of a mean adds what a slope does in half of one."""
+"""Half floats are off by up to 2^-11; picking a pixel, not a mean, adds what a slope does within half of one."""
 
 _SPOTS, _STEP_S = 4, 0.4
 """Where depth is held against the cameras: so many pairs of frames, so far apart (ours)."""
@@ -112,11 +112,10 @@ def subjects_of(files: Sequence[Path], rules: IdPass, info: VideoInfo) -> Subjec
     """
     masks = SubjectMasks(info.width, info.height)
     for path in files:
-        found = read_ids(path, rules)
-        for mask in list(found.values())[:1]:
-            if abs(mask.shape[1] / mask.shape[0] - info.width / info.height) > 0.01:
-                what = f"{mask.shape[1]} x {mask.shape[0]} pixels, another shape than the picture"
-                raise BadInput("mixed_sizes", what, where=path)
+        found, (width, height) = read_ids(path, rules)
+        if abs(width / height - info.width / info.height) > 0.01:
+            what = f"{width} x {height} pixels, another shape than the picture's {info.width} x {info.height}"
+            raise BadInput("mixed_sizes", what, where=path)
         masks.add(found)
     labels = {name: _label(name, rules) for name in masks.names}
     return masks.subjects(float(info.fps), "unreal ids", labels)
