@@ -88,7 +88,7 @@ def test_each_clip_of_a_sample(tmp_path, sample, shot):
         truth = files.boxes_of(half)
         boxes, big = known.subjects.box, np.array([(frame.mask > 0).sum() >= 40 for frame in half.frames])
         assert big.any() or part == "tgt"
-        assert not big.any() or np.abs(boxes[0, big] - truth[0, big]).max() <= 2  # one pixel, and one of chroma at half size
+        assert not big.any() or np.abs(boxes[0, big] - truth[0, big]).max() <= 2
         assert known.subjects.label == ["Quinn"]
         assert known.attributes["subject"] == "Quinn" and known.attributes["actor"] == "BP_Actor_3"
         assert known.attributes["character"].startswith('{"path":3,"mesh":"Quinn"')
