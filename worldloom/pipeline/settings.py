@@ -11,12 +11,26 @@ from pydantic import Field, field_validator, model_validator
 from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.operation import LIMIT_AT_MOST
+from worldloom.pipeline.sources.context_as_memory import ContextAsMemorySource
 from worldloom.pipeline.sources.folder import FolderSource
+from worldloom.pipeline.sources.hm_world import HMWorldSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
+from worldloom.pipeline.sources.recammaster import ReCamMasterSource
+from worldloom.pipeline.sources.unreal import UnrealSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
-AnySource = Annotated[FolderSource | RealEstate10KSource | HydraSource | WorldsSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    FolderSource
+    | RealEstate10KSource
+    | HydraSource
+    | HMWorldSource
+    | UnrealSource
+    | ContextAsMemorySource
+    | ReCamMasterSource
+    | WorldsSource,
+    Field(discriminator="kind"),
+]
 
 INGEST_VERSION = "2"
 """Changes whenever ingest makes other clips of the same video."""
