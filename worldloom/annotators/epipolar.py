@@ -65,7 +65,7 @@ def match_pair(first: np.ndarray, second: np.ndarray, ratio: float = 0.75) -> tu
     Returns:
         (n, 2) pixels in the first and in the second picture, centres at +0.5.
     """
-    sift = cv2.SIFT.create(nfeatures=1500)  # type: ignore[attr-defined]
+    sift = cv2.SIFT.create(nfeatures=1500)
     found = []
     for picture in (first, second):
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture

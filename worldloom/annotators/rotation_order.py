@@ -167,9 +167,10 @@ def telling_pairs(
     keeps most of the picture in view. Candidates that never differ leave no pairs.
     """
     length = len(next(iter(candidates.values())))
-    starts = np.unique(np.linspace(0, length - 2, min(WINDOWS, length - 1)).round().astype(int)) if length > 1 else []
+    count = max(0, min(WINDOWS, length - 1))
+    starts = np.unique(np.linspace(0, length - 2, count).round().astype(int))
     found: list[tuple[float, int, int]] = []
-    for start in np.asarray(starts).tolist():
+    for start in starts.tolist():
         for gap in sorted({max(1, round(seconds * fps)) for seconds in GAPS_S}):
             if start + gap < length:
                 told = _disagreement(candidates, start, start + gap, intrinsics(hfov_deg, width, height), width, height)

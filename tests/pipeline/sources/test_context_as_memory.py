@@ -25,7 +25,7 @@ from worldloom.pipeline.sources.context_as_memory import ContextAsMemorySource
 from worldloom.pipeline.sources.footage import Workplace
 from worldloom.synth.plan import Segment
 
-FOV = 75.0
+FOV = 72.4
 
 
 def walk(seed):

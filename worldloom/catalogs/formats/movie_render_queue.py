@@ -7,7 +7,7 @@ in pictures with its name in theirs, or in layers of the picture itself (multila
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -280,7 +280,7 @@ def _present(code: np.ndarray, path: Path) -> list[int]:
 
 def sorted_out(
     files: Iterable[Path], template: str, passes: Sequence[str]
-) -> dict[tuple[Path, str], Mapping[str, Numbered]]:
+) -> dict[tuple[Path, str], dict[str, Numbered]]:
     """Pictures by shot (folder, sequence) and pass; the pass of the picture itself is ''.
 
     Args:

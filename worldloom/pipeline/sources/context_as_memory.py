@@ -18,6 +18,8 @@ from worldloom.pipeline.sources.footage import Footage, Known, Workplace
 from worldloom.pipeline.sources.source import Source, SourceItem, plainly_named, walk_files
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from worldloom.annotators.rotation_order import OrderFit
     from worldloom.catalogs.video import VideoInfo
 
@@ -196,7 +198,7 @@ def _fitted(camera: str, changed_ns: int, pictures: tuple[Path, ...], size: tupl
     from worldloom.catalogs.pictures import read_picture
 
     location, angles = read_locations(camera)
-    candidates = {order: poses_in_order(location, angles, order) for order in ORDERS}
+    candidates: dict[str, np.ndarray] = {order: poses_in_order(location, angles, order) for order in ORDERS}
     return fit_order(lambda i: read_picture(pictures[i]), candidates, size, fps)
 
 

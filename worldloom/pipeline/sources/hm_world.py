@@ -117,7 +117,7 @@ class HMWorldSource(Source):
         if len({(info.width, info.height, info.fps) for info in infos}) != 1:
             what = "its clips differ in size or rate and cannot be one"
             raise BadInput("mixed_sizes", what, where=videos[0].parent, remedy="Take clips: both.")
-        pictures = []
+        pictures: list[Path] = []
         for video, info in zip(videos, infos, strict=True):
             for _, rgb in decode_source(video, info.stream):
                 pictures.append(workplace.scratch / f"joined-{len(pictures):05d}.png")

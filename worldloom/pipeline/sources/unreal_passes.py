@@ -77,7 +77,8 @@ def _check_measure(
 ) -> None:
     """Hold both measures against the cameras: only the right one gives points that stay where they are."""
     step = max(1, round(_STEP_S * float(info.fps)))
-    starts = np.unique(np.linspace(0, len(files) - 1 - step, _SPOTS).round().astype(int)) if len(files) > step else []
+    spots = _SPOTS if len(files) > step else 0
+    starts = np.unique(np.linspace(0, len(files) - 1 - step, spots).round().astype(int))
     found: dict[str, float] = {}
     for measure in ("z", "distance"):
         tried = rules.model_copy(update={"measure": measure})
