@@ -34,7 +34,7 @@ def coded_video(video: Path, fps: Fraction) -> CodedVideo:
         BadInput: `not_constant_rate`, its frames are not shown at 0, 1 / fps, 2 / fps, ...; `damaged`; those of
             `open_video`.
     """
-    shown, coding = [], ()
+    shown: list[int] = []
     with open_video(video) as container:
         stream = choose_stream(container, None, VideoLimits(), video)
         decoder = stream.codec_context
@@ -43,7 +43,7 @@ def coded_video(video: Path, fps: Fraction) -> CodedVideo:
             at, decoded = _frame(packet.pts, packet, fps), _frame(packet.dts, packet, fps)
             delay = decoded if delay is None else delay
             shown.append(at)
-        coding = (
+        coding: tuple[object, ...] = (
             decoder.codec.canonical_name,
             decoder.width,
             decoder.height,

@@ -71,6 +71,6 @@ def write_pictures(clip: Clip, frames: np.ndarray, folder: Path, kind: Kind) -> 
         ok, data = cv2.imencode(f".{kind}", np.ascontiguousarray(picture[..., ::-1]), options)
         if not ok:
             raise BadInput("damaged", f"frame {number} cannot be written as {kind}")
-        (folder / picture_name(number, kind)).write_bytes(data)  # imwrite would not say that a disk is full
+        (folder / picture_name(number, kind)).write_bytes(data.tobytes())  # imwrite would not say that a disk is full
         names.append(picture_name(number, kind))
     return names

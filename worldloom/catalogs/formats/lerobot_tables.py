@@ -134,6 +134,7 @@ def _write_meta(
     names = pa.table({"task_index": pa.array(tasks.values(), pa.int64()), "task": pa.array(tasks, pa.string())})
     pq.write_table(names.replace_schema_metadata({"pandas": json.dumps(_TASKS_INDEX)}), root / "meta" / "tasks.parquet")
     scalars = {name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in DEFAULT_COLUMNS.items()}
+    columns = {**{name: dict(feature) for name, feature in features.items()}, **scalars}
     info = {
         "codebase_version": VERSION,
         "robot_type": None,
@@ -147,11 +148,11 @@ def _write_meta(
         "splits": {"train": f"0:{len(table)}"},
         "data_path": DATA_PATH,
         "video_path": VIDEO_PATH,
-        "features": {**{name: dict(feature) for name, feature in features.items()}, **scalars},
+        "features": columns,
     }
     stats = {
         name: {what: value.tolist() for what, value in merge_stats(parts[name]).items()}
-        for name in info["features"]
+        for name in columns
         if name in parts
     }
     for name, value in (("info", info), ("stats", stats)):
