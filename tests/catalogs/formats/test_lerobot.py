@@ -85,6 +85,7 @@ def test_the_tables_are_those_of_codebase_v3(root: Path) -> None:
 
     data = pq.ParquetFile(root / "data" / "chunk-000" / "file-000.parquet")
     whole = {name: pa.int64() for name in ("frame_index", "episode_index", "index", "task_index")}
+    assert data.schema_arrow.names == [name for name in info["features"] if name != KEY]
     assert {field.name: field.type for field in data.schema_arrow} == {
         "observation.state": pa.list_(pa.float32(), 3),
         "grip": pa.float32(),

@@ -85,6 +85,7 @@ def write_lerobot(
     table: list[dict[str, Any]] = []
     parts: dict[str, list[Stats]] = {}
     total = 0
+    order = [name for name in (*features, *DEFAULT_COLUMNS) if features.get(name, {}).get("dtype") != "video"]
     for number, episode in enumerate(episodes):
         length = len(next(iter(episode.arrays.values())))
         columns = {
@@ -95,7 +96,7 @@ def write_lerobot(
             "index": np.arange(total, total + length),
             "task_index": np.full(length, tasks.setdefault(episode.task, len(tasks))),
         }
-        file = writer.write(pa.table({name: _column(values) for name, values in columns.items()}))
+        file = writer.write(pa.table({name: _column(columns[name]) for name in order}))
         row: dict[str, Any] = {"episode_index": number, "tasks": [episode.task], "length": length}
         row |= _at("data", file) | {"dataset_from_index": total, "dataset_to_index": total + length}
         stats = {name: column_stats(values) for name, values in columns.items()}
