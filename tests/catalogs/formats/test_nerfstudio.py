@@ -91,7 +91,7 @@ def test_a_lens_that_is_no_pinhole_is_refused(tmp_path: Path, lens: object) -> N
     write_nerfstudio(tmp_path / "a.json", some_trajectory())
     value = json.loads((tmp_path / "a.json").read_text())
     (tmp_path / "a.json").write_text(json.dumps(value | {"camera_model": lens}))
-    with pytest.raises(BadInput, match="camera_model is .*Undistort"):
+    with pytest.raises(BadInput, match=r"camera_model is .*Undistort"):
         read_nerfstudio(tmp_path / "a.json", only_existing=False)
 
 
