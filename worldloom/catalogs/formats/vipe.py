@@ -179,8 +179,8 @@ def read_vipe_masks(root: str | Path, name: str, frames: int, size: tuple[int, i
         for frame in range(frames):
             ids = _mask(archive.read(frame), size, f"{frame:05d}.png", files["mask"])
             scale = np.array([size[0] / ids.shape[1], size[1] / ids.shape[0]] * 2)
-            for number, box in _boxes(ids).items():
-                boxes.setdefault(number, np.full((frames, 4), np.nan))[frame] = box * scale
+            for number, corners in _boxes(ids).items():
+                boxes.setdefault(number, np.full((frames, 4), np.nan))[frame] = corners * scale
             if len(boxes) > MAX_INSTANCES:
                 raise BadInput("bad_masks", f"more than {MAX_INSTANCES} instances", where=files["mask"])
     numbers = sorted(boxes)
@@ -354,7 +354,7 @@ def _subsampled(z: np.ndarray, height: int) -> np.ndarray:
 def _phrases(path: Path) -> dict[int, str]:
     if not path.is_file():
         return {}
-    found = {}
+    found: dict[int, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
