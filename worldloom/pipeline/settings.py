@@ -11,12 +11,16 @@ from pydantic import Field, field_validator, model_validator
 from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.operation import LIMIT_AT_MOST
+from worldloom.pipeline.sources.egodex import EgoDexSource
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
-AnySource = Annotated[FolderSource | RealEstate10KSource | HydraSource | WorldsSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    FolderSource | RealEstate10KSource | HydraSource | WorldsSource | EgoDexSource,
+    Field(discriminator="kind"),
+]
 
 INGEST_VERSION = "2"
 """Changes whenever ingest makes other clips of the same video."""
