@@ -11,14 +11,16 @@ from pydantic import Field, field_validator, model_validator
 from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.operation import LIMIT_AT_MOST
+from worldloom.pipeline.sources.colmap import ColmapSource
 from worldloom.pipeline.sources.egodex import EgoDexSource
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
+from worldloom.pipeline.sources.vipe import VipeSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
 AnySource = Annotated[
-    FolderSource | RealEstate10KSource | HydraSource | WorldsSource | EgoDexSource,
+    FolderSource | RealEstate10KSource | HydraSource | WorldsSource | EgoDexSource | VipeSource | ColmapSource,
     Field(discriminator="kind"),
 ]
 

@@ -112,6 +112,26 @@ class Trajectory:
             notes=dict(self.notes),
         )
 
+    def spread(self, frames: np.ndarray | Sequence[int], length: int) -> Trajectory:
+        """The path of a longer footage: row i becomes row `frames[i]`, all others have no pose.
+
+        Args:
+            frames: (T,) ascending.
+            length: of the footage.
+
+        Returns:
+            NaN poses where nothing was known; intrinsics and distortion there are those of the nearest known frame.
+        """
+        frames = np.asarray(frames)
+        nearest = np.ceil(np.interp(np.arange(length), frames, np.arange(len(frames))) - 0.5).astype(int)
+        whole = self.take(nearest)
+        gap = ~np.isin(np.arange(length), frames)
+        whole.c2w[gap] = np.nan
+        if whole.median_depth is not None:
+            whole.median_depth[gap] = np.nan
+        whole.timestamps_s = None
+        return whole
+
 
 def require_poses(c2w: np.ndarray, where: str | Path, what: str = "pose", at_least: int = 1) -> None:
     """Check a path read from a file.

@@ -86,14 +86,14 @@ def read_vipe_camera(
     files = vipe_files(root, name)
     _require_pinhole(files["camera"])
     data, inds = _indexed(files["pose"], (4, 4), frames, "no_poses")
-    c2w = np.full((frames, 4, 4), np.nan)
-    c2w[inds] = data
-    require_poses(c2w, files["pose"])
+    require_poses(data, files["pose"])
     rows, known = _indexed(files["intrinsics"], (4,), frames, "no_intrinsics")
     if (rows[:, :2] <= 0).any():
         raise BadInput("bad_poses", "a focal length is not positive", where=files["intrinsics"])
-    nearest = np.ceil(np.interp(np.arange(frames), known, np.arange(len(known))) - 0.5).astype(int)
-    return Trajectory(c2w=c2w, scale=scale, intrinsics=rows[nearest], size=size)
+    lenses = Trajectory(np.tile(np.eye(4), (len(rows), 1, 1)), scale, rows).spread(known, frames).intrinsics
+    c2w = np.full((frames, 4, 4), np.nan)
+    c2w[inds] = data
+    return Trajectory(c2w=c2w, scale=scale, intrinsics=lenses, size=size)
 
 
 def read_vipe_depth(
@@ -101,7 +101,6 @@ def read_vipe_depth(
     name: str,
     frames: int,
     scale: Scale = "metric",
-    *,
     most: int = DEPTH_FRAMES,
     height: int = DEPTH_HEIGHT,
     stated_error: float = STATED_ERROR,
