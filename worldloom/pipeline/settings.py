@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.storage import is_remote
@@ -15,14 +22,26 @@ from worldloom.pipeline.sources.colmap import ColmapSource
 from worldloom.pipeline.sources.egodex import EgoDexSource
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
+from worldloom.pipeline.sources.outside import of_any_module
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
 from worldloom.pipeline.sources.vipe import VipeSource
+from worldloom.pipeline.sources.webdataset import WebDatasetSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
-AnySource = Annotated[
-    FolderSource | RealEstate10KSource | HydraSource | WorldsSource | EgoDexSource | VipeSource | ColmapSource,
+_OurSource = Annotated[
+    FolderSource
+    | RealEstate10KSource
+    | HydraSource
+    | WorldsSource
+    | EgoDexSource
+    | VipeSource
+    | ColmapSource
+    | WebDatasetSource,
     Field(discriminator="kind"),
 ]
+
+AnySource = Annotated[SerializeAsAny[_OurSource], WrapValidator(of_any_module)]
+"""One of the above, or somebody else's: `kind: "module:Class"`."""
 
 INGEST_VERSION = "2"
 """Changes whenever ingest makes other clips of the same video."""
