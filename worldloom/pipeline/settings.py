@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Field,
     SerializeAsAny,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
     model_validator,
@@ -22,6 +21,7 @@ from worldloom.pipeline.sources.colmap import ColmapSource
 from worldloom.pipeline.sources.egodex import EgoDexSource
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
+from worldloom.pipeline.sources.lerobot import LeRobotSource
 from worldloom.pipeline.sources.outside import of_any_module
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
 from worldloom.pipeline.sources.vipe import VipeSource
@@ -36,7 +36,8 @@ _OurSource = Annotated[
     | EgoDexSource
     | VipeSource
     | ColmapSource
-    | WebDatasetSource,
+    | WebDatasetSource
+    | LeRobotSource,
     Field(discriminator="kind"),
 ]
 

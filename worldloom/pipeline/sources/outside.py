@@ -1,4 +1,4 @@
-"""Sources that are not part of worldloom: a job names their class, `kind: "module:Class"`, as it names an annotator's."""
+"""Sources that are not part of worldloom: a job names their class, `kind: "module:Class"`, like an annotator's."""
 
 from __future__ import annotations
 
