@@ -6,31 +6,51 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.operation import LIMIT_AT_MOST
+from worldloom.pipeline.sources.colmap import ColmapSource
 from worldloom.pipeline.sources.context_as_memory import ContextAsMemorySource
+from worldloom.pipeline.sources.egodex import EgoDexSource
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hm_world import HMWorldSource
 from worldloom.pipeline.sources.hydra import HydraSource
+from worldloom.pipeline.sources.lerobot import LeRobotSource
+from worldloom.pipeline.sources.outside import of_any_module
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
 from worldloom.pipeline.sources.recammaster import ReCamMasterSource
 from worldloom.pipeline.sources.unreal import UnrealSource
+from worldloom.pipeline.sources.vipe import VipeSource
+from worldloom.pipeline.sources.webdataset import WebDatasetSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
-AnySource = Annotated[
+_OurSource = Annotated[
     FolderSource
     | RealEstate10KSource
+    | EgoDexSource
+    | UnrealSource
     | HydraSource
     | HMWorldSource
-    | UnrealSource
     | ContextAsMemorySource
     | ReCamMasterSource
+    | VipeSource
+    | ColmapSource
+    | WebDatasetSource
+    | LeRobotSource
     | WorldsSource,
     Field(discriminator="kind"),
 ]
+
+AnySource = Annotated[SerializeAsAny[_OurSource], WrapValidator(of_any_module)]
+"""One of the above, or somebody else's: `kind: "module:Class"`."""
 
 INGEST_VERSION = "2"
 """Changes whenever ingest makes other clips of the same video."""
