@@ -173,7 +173,7 @@ def addresses_behind(address: Address, rules: AddressRules, resolve: Resolve) ->
         for text in found:
             if (why := refusal(text, rules)) is not None:
                 remedy = f"If it is meant, add {address.host} or its network to allow_hosts."
-                message = f"{address.host} leads to {text}, {why}"
+                message = f"{address.host if address.host == text else f'{address.host} leads to {text}'}, {why}"
                 raise BadInput("address_refused", message, where=address.shown, remedy=remedy)
     return found
 

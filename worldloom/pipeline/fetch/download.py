@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -49,6 +50,23 @@ class Caps:
     longest_wait_s: float = 120.0
 
 
+@dataclass(frozen=True)
+class Lead:
+    """Where a file really lies, as a page about it says.
+
+    Attributes:
+        url: of the file.
+        headers: to be sent with the request.
+        told: what the page says about it: title, uploader, licence.
+        passing: answers that say no for now, although they mean never elsewhere.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
+    passing: frozenset[int] = frozenset()
+
+
 class _Broke(Unreachable):
     """An attempt that failed and may go better next time; `wait_s` is what the server asked for."""
 
@@ -69,31 +87,40 @@ class Downloader:
         self._folder, self._client = folder, client
         self._caps, self._timing = caps or Caps(), timing or Timing()
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str, find: Callable[[float], Lead] | None = None, key: str = "") -> Fetched:
         """The file of an address, from the folder where it is there and whole, else from the web.
+
+        Args:
+            url: of the file, or of a page about it.
+            find: asked where the file lies, with the time of the clock until which that may take; where not given, at
+                the address itself.
+            key: tells files of one address apart that are found in different ways.
 
         Raises:
             BadInput: it cannot be had, and asking again will not help: `gone`, `forbidden`, `withheld`, `too_large`,
                 `bad_url`, `address_refused`, `no_such_host`, `bad_certificate`, `bad_redirect`, `bad_answer`.
             Unreachable: it cannot be had now; what has come of it stays for the next time.
         """
-        address = parse_address(url, self._client.rules)
-        shelf = Shelf(self._folder, address.url)
+        rules = self._client.rules
+        address = parse_address(url, rules)
+        shelf = Shelf(self._folder, f"{key}{address.url}")
         deadline = self._timing.clock() + self._caps.max_seconds
         with shelf.held(deadline, self._timing):
             if (found := shelf.finished()) is not None:
                 return found
-            _Transfer(address, shelf, self._client, self._caps, self._timing, deadline).run()
-            return shelf.finish(self._timing.now())
+            lead = Lead(address.url) if find is None else find(deadline)
+            there = parse_address(lead.url, rules)
+            _Transfer(there, lead, shelf, self._client, self._caps, self._timing, deadline).run()
+            return shelf.finish(self._timing.now(), lead.told)
 
 
 class _Transfer:
     """One file on its way: attempts until it is whole."""
 
     def __init__(
-        self, address: Address, shelf: Shelf, client: Client, caps: Caps, timing: Timing, deadline: float
+        self, address: Address, lead: Lead, shelf: Shelf, client: Client, caps: Caps, timing: Timing, deadline: float
     ) -> None:
-        self._address, self._shelf, self._client = address, shelf, client
+        self._address, self._lead, self._shelf, self._client = address, lead, shelf, client
         self._caps, self._timing, self._deadline = caps, timing, deadline
 
     def run(self) -> None:
@@ -134,7 +161,7 @@ class _Transfer:
         if have and have == state.get("total"):  # whole, and ended before it got its name
             return
         headers = {"Range": f"bytes={have}-", "If-Range": state["validator"]} if have else {}
-        with self._client.follow(self._address, headers) as answer:
+        with self._client.follow(self._address, {**self._lead.headers, **headers}) as answer:
             start, total = self._where_it_starts(answer, have, state)
             if total is not None and total > self._caps.max_bytes:
                 raise self._too_large(f"{total / 1e6:.1f} MB")
@@ -195,7 +222,7 @@ class _Transfer:
                 return have, known if total is None else total
             self._restart()
             raise _Broke(f"{shown}: it goes on with something else than what had come; from the beginning")
-        if status in _AGAIN or status >= 500:
+        if status in _AGAIN or status in self._lead.passing or status >= 500:
             broke = _Broke(f"{shown}: the server answers {status}")
             broke.wait_s = _retry_after(answer.headers.get("Retry-After", ""), self._timing.now())
             raise broke
