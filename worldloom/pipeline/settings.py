@@ -14,9 +14,12 @@ from worldloom.pipeline.operation import LIMIT_AT_MOST
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
+from worldloom.pipeline.sources.web import WebSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
-AnySource = Annotated[FolderSource | RealEstate10KSource | HydraSource | WorldsSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    FolderSource | RealEstate10KSource | HydraSource | WebSource | WorldsSource, Field(discriminator="kind")
+]
 
 INGEST_VERSION = "2"
 """Changes whenever ingest makes other clips of the same video."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from worldloom.catalogs.config import Strict
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.pipeline.fetch.addresses import AddressRules
-from worldloom.pipeline.fetch.client import Client
-from worldloom.pipeline.fetch.download import Caps, Downloader, Lead
-from worldloom.pipeline.fetch.shelf import Fetched
+
+if TYPE_CHECKING:
+    from worldloom.pipeline.fetch.client import Client
+    from worldloom.pipeline.fetch.download import Lead
+    from worldloom.pipeline.fetch.shelf import Fetched
 
 
 class Fetching(Strict):
@@ -74,6 +76,8 @@ class Fetching(Strict):
         Raises:
             BadInput, Unreachable: as `Downloader.fetch`.
         """
+        from worldloom.pipeline.fetch.download import Caps, Downloader
+
         client, caps = _client(self.rules), Caps(int(self.max_mb * 1e6), self.max_seconds, self.retries)
         downloader = Downloader(downloads if self.keep_downloads else scratch / "downloads", client, caps)
         if self.fetcher == "direct":
@@ -94,4 +98,6 @@ class Fetching(Strict):
 @cache
 def _client(rules: AddressRules) -> Client:
     """One for all files: it reads the machine's certificates once."""
+    from worldloom.pipeline.fetch.client import Client
+
     return Client(rules)
