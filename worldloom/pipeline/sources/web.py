@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import PrivateAttr, field_validator
 
@@ -16,6 +13,7 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.storage import is_remote, open_store
 from worldloom.pipeline.fetch.addresses import Address, AddressRules, parse_address
+from worldloom.pipeline.fetch.names import canonical, shown, url_sha256
 from worldloom.pipeline.fetch.settings import Fetching
 from worldloom.pipeline.sources.footage import Footage, Known, Workplace
 from worldloom.pipeline.sources.rows import Row, columns_of, read_rows
@@ -34,10 +32,6 @@ _SITE = {
     "webpage_url": "page",
 }
 """What a page tells about its video, and the attribute that it becomes."""
-
-_YOUTUBE = re.compile(r"(?:www\.|m\.|music\.)?youtube(?:-nocookie)?\.com")
-_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
-_YOUTUBE_PATH = re.compile(r"/(?:embed|shorts|live|v)/([A-Za-z0-9_-]{11})")
 
 
 class WebSource(Source, Fetching):
@@ -78,7 +72,7 @@ class WebSource(Source, Fetching):
                 continue
             item, address = self._item(source, row, rules)
             if address is not None:
-                short = int.from_bytes(_sha256(address.url)[:8], "big")  # a number is all that a million rows leave
+                short = int(url_sha256(address.url)[:16], 16)  # a number is all that a million rows leave
                 if (before := first.setdefault(short, row.place)) != row.place:
                     problem = ("duplicate_url", f"{row.place} has the address that {before} had: {item.uri}")
                     item = SourceItem(source, f"{name} {row.place}", problem=problem)
@@ -97,7 +91,7 @@ class WebSource(Source, Fetching):
         except BadInput as error:
             uri = f"{self._name} {row.place}"
             return SourceItem(source, uri, problem=(error.reason, f"{row.place}: {error}")), None
-        attributes, detail = plain_attributes(values), {"url": address.url, "sha256": _sha256(address.url).hex()}
+        attributes, detail = plain_attributes(values), {"url": address.url, "sha256": url_sha256(address.url)}
         item = SourceItem(
             source, shown(address), licence=licence, caption=caption, attributes=attributes, detail=detail
         )
@@ -144,7 +138,7 @@ class WebSource(Source, Fetching):
     def _url(self, item: SourceItem) -> str:
         """The whole address of an item; where it came without its secrets, as from a quarantine file, by the list."""
         url, sha256 = str(item.detail["url"]), item.detail["sha256"]
-        if _sha256(url).hex() == sha256:
+        if url_sha256(url) == sha256:
             return url
         for one in self.items():
             if one.detail.get("sha256") == sha256:
@@ -162,29 +156,3 @@ class WebSource(Source, Fetching):
             return self.list
         folder, _, name = self.list.rpartition("/")
         return open_store(folder).local(name)
-
-
-def canonical(address: Address, *, pages: bool) -> Address:
-    """The one form of an address; of pages, YouTube's are known in theirs, and everything but the video is left out."""
-    if not pages:
-        return address
-    parts = urlsplit(address.url)
-    found = None
-    if address.host == "youtu.be":
-        found = parts.path.strip("/")
-    elif _YOUTUBE.fullmatch(address.host):
-        path = _YOUTUBE_PATH.fullmatch(parts.path)
-        found = path[1] if path else parse_qs(parts.query).get("v", [""])[0]
-    if found and _YOUTUBE_ID.fullmatch(found):
-        return Address("https", "youtu.be", 443, f"/{found}")
-    return address
-
-
-def shown(address: Address) -> str:
-    """The name of a row: its address without secrets, and where something was left out, a digest of the whole."""
-    plain = address.shown
-    return plain if plain == address.url else f"{plain} [{_sha256(address.url).hex()[:8]}]"
-
-
-def _sha256(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
