@@ -29,11 +29,13 @@ from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
 from worldloom.pipeline.sources.recammaster import ReCamMasterSource
 from worldloom.pipeline.sources.unreal import UnrealSource
 from worldloom.pipeline.sources.vipe import VipeSource
+from worldloom.pipeline.sources.web import WebSource
 from worldloom.pipeline.sources.webdataset import WebDatasetSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
 _OurSource = Annotated[
     FolderSource
+    | WebSource
     | RealEstate10KSource
     | EgoDexSource
     | UnrealSource
