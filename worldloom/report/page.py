@@ -62,6 +62,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = as_figure
+    environment.filters["percent"] = as_percent
     return environment.get_template(template).render(**values)
 
 
@@ -79,6 +80,11 @@ def as_figure(value: float | None) -> str:
     if float(value).is_integer() and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def as_percent(value: float) -> str:
+    """A length in percent as SVG takes it, three decimals at most."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "%"
 
 
 def in_groups(rows: list[TruthRow]) -> list[tuple[str, list[TruthRow]]]:
