@@ -121,10 +121,12 @@ def write_clip_page(
 
 
 def title_of(clip: Clip) -> str:
-    """Name of the clip's source; with its folder where the name is a mere number, as in `episodes/17.mp4`."""
+    """Name of the clip's source; with its folder, else its kind, where the name is a mere number (`episodes/17`)."""
     name = name_of(clip)
     parts = [part for part in clip.provenance.uri.replace("\\", "/").split("/") if part]
-    return f"{parts[-2]}/{name}" if name.isdigit() and len(parts) > 1 and ":" not in parts[-2] else name
+    if not name.isdigit():
+        return name
+    return f"{parts[-2]}/{name}" if len(parts) > 1 and ":" not in parts[-2] else f"{clip.provenance.kind} {name}"
 
 
 def summary_of(clip: Clip) -> str:

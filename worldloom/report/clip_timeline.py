@@ -7,7 +7,7 @@ shape at any width; curves are paths in a box T wide and 100 high that is stretc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -84,7 +84,7 @@ def timeline_of(clip: Clip, truth: Clip | None = None, depth: DepthView | None =
 
     Args:
         clip: with its annotations.
-        truth: its true actions are drawn below its own.
+        truth: its true actions and subjects are drawn below the clip's own.
         depth: its maps give the row of key frames.
     """
     rows: list[Row] = []
@@ -94,6 +94,9 @@ def timeline_of(clip: Clip, truth: Clip | None = None, depth: DepthView | None =
         rows.append(_margin_row(clip.actions))
     if clip.subjects is not None and len(clip.subjects):
         rows += _subject_rows(clip.subjects, clip.events, clip.frames)
+    if truth is not None and truth.subjects is not None and len(truth.subjects):
+        for row in _subject_rows(truth.subjects, truth.events, truth.frames):
+            rows.append(replace(row, kind="subject true", label=f"true {row.label}", height=14))
     if clip.events:
         rows.append(_event_row(clip))
     if clip.revisits is not None and len(clip.revisits.pairs):
