@@ -111,7 +111,7 @@ def write_clip_page(
         events_left_out=max(0, len(clip.events) - MOST_EVENTS),
         notes=_annotation_lines(clip),
         quality=[(name, as_figure(value)) for name, value in sorted(clip.quality.items())],
-        attributes=[(name, _said(value)) for name, value in sorted(_attributes(clip).items())],
+        attributes=[(name, _said(value)) for name, value in sorted(clip.attributes.items())],
         captions=clip.captions,
         provenance=_provenance_lines(clip),
         commands=_commands(clip, facts),
@@ -145,10 +145,6 @@ def summary_of(clip: Clip) -> str:
 def _in_order(clip: Clip) -> list[tuple[str, Any]]:
     order = sorted(clip.annotations, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
     return [(name, clip.annotations[name]) for name in order]
-
-
-def _attributes(clip: Clip) -> dict[str, Any]:
-    return getattr(clip, "attributes", {})
 
 
 def _said(value: Any) -> str:

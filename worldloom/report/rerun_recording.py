@@ -121,10 +121,8 @@ class _Writer:
         rr = self.rr
         self.static("world", rr.ViewCoordinates(xyz=_world_axes(rr, camera)))
         posed = np.flatnonzero(camera.valid & np.isfinite(camera.c2w).all(axis=(1, 2)))
-        # Rerun reads matrices column by column.
-        turned = camera.c2w[posed, :3, :3].transpose(0, 2, 1).reshape(-1, 9)
-        self.columns("world/camera", posed,
-                     rr.Transform3D.columns(translation=camera.c2w[posed, :3, 3], mat3x3=turned))  # fmt: skip
+        placed = rr.Transform3D.columns(translation=camera.c2w[posed, :3, 3], mat3x3=camera.c2w[posed, :3, :3])
+        self.columns("world/camera", posed, placed)
         places = camera.c2w[:, :3, 3]
         for number, group in enumerate(np.unique(camera.scale_group[posed])):
             lines = [places[run] for run in _unbroken(posed[camera.scale_group[posed] == group])]
@@ -331,7 +329,8 @@ def _layout(clip: Clip) -> Any:
     ) if there]  # fmt: skip
     text = [rrb.TextDocumentView(origin="about", name="about")]
     text += [rrb.TextLogView(origin="events", name="events")] if clip.events else []
-    below = [rrb.StateTimelineView(origin="labels", name="labels")] if clip.actions is not None or camera is not None else []
+    labelled = clip.actions is not None or camera is not None
+    below = [rrb.StateTimelineView(origin="labels", name="labels")] if labelled else []
     below += [rrb.Tabs(*series)] if series else []
     upper = [rrb.Spatial2DView(origin=IMAGE, name="video")]
     upper += [rrb.Spatial3DView(origin="world", name="space", eye_controls=eye)] if camera is not None else []
