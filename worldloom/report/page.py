@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worldloom.report.content import TruthRow
 from worldloom.report.figure import DPI
 from worldloom.report.pictures import data_uri, width_of
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
 CSS_PIXELS = 103
@@ -52,6 +56,12 @@ def render(template: str, **values: Any) -> str:
         template: file name in `worldloom/report/templates`.
         values: what the template names.
     """
+    return _environment().get_template(template).render(**values)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    """Kept, because compiling a clip's template takes as long as drawing the clip."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -63,7 +73,7 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters["figure"] = as_figure
     environment.filters["percent"] = as_percent
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def write_page(path: Path, template: str, **values: Any) -> Path:

@@ -204,7 +204,7 @@ class _Writer:
         rr = self.rr
         frames = np.arange(self.clip.frames)
         joints = np.asarray(hands.joints, np.float64)
-        seen = np.isfinite(joints).all(axis=-1)
+        seen: np.ndarray = np.isfinite(joints).all(axis=-1)
         bones = bones_of(hands.names)
         for side, colour in HAND_COLOURS.items():
             mine = [j for j, name in enumerate(hands.names) if name.lower().startswith(side)]
@@ -229,8 +229,8 @@ class _Writer:
         if clip.camera is not None:
             states = np.where(clip.camera.valid, clip.camera.scale_group + 1, 0)
             numbers, back = np.unique(states, return_inverse=True)
-            names = ["no pose" if number == 0 else f"posed, scale group {number - 1}" for number in numbers]
-            self._states("labels/pose", back.reshape(-1), names)
+            told = ["no pose" if number == 0 else f"posed, scale group {number - 1}" for number in numbers]
+            self._states("labels/pose", back.reshape(-1), told)
 
     def _states(self, entity: str, labels: np.ndarray, names: Sequence[str]) -> None:
         changes = [(first, names[label]) for first, _, label in runs(labels)]
@@ -320,24 +320,25 @@ def _layout(clip: Clip) -> Any:
         up = camera.up if camera.up is not None else -np.nanmean(camera.c2w[camera.valid, :3, 1], axis=0)
     eye = rrb.EyeControls3D(eye_up=up) if up is not None and np.isfinite(up).all() and np.any(up) else None
     series = [rrb.TimeSeriesView(origin=f"series/{name}", name=title) for name, title, there in (
-        ("actions", "actions, by number", clip.actions is not None),
-        ("margins", "margins", clip.actions is not None),
         ("motion", "motion", clip.actions is not None),
+        ("margins", "margins", clip.actions is not None),
         ("pose", "pose confidence", camera is not None),
         ("visibility", "visibility", clip.subjects is not None),
         ("hands", "hands", clip.hands is not None),
+        ("actions", "actions by number", clip.actions is not None),
     ) if there]  # fmt: skip
     text = [rrb.TextDocumentView(origin="about", name="about")]
     text += [rrb.TextLogView(origin="events", name="events")] if clip.events else []
     labelled = clip.actions is not None or camera is not None
     below = [rrb.StateTimelineView(origin="labels", name="labels")] if labelled else []
     below += [rrb.Tabs(*series)] if series else []
-    upper = [rrb.Spatial2DView(origin=IMAGE, name="video")]
+    shown = ["$origin/**", "/world/camera/hands/**"]
+    upper = [rrb.Spatial2DView(origin=IMAGE, contents=shown, name="video")]
     upper += [rrb.Spatial3DView(origin="world", name="space", eye_controls=eye)] if camera is not None else []
     rows = [rrb.Horizontal(*upper, rrb.Vertical(*text), column_shares=[3] * len(upper) + [2]), *below]
     return rrb.Blueprint(
         rrb.Vertical(*rows, row_shares=[4] + [1.6] * len(below)),
-        rrb.TimePanel(state="collapsed", timeline="frame"),
+        rrb.TimePanel(state="collapsed", timeline="frame", fps=float(clip.fps)),
         rrb.SelectionPanel(state="collapsed"),
         rrb.BlueprintPanel(state="collapsed"),
     )
