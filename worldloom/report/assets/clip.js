@@ -1,0 +1,518 @@
+// The page of one clip: one cursor moves the video, its overlays, the path, the depth map and the timeline.
+// Frame i is shown from i / fps to (i + 1) / fps; seeking goes to the middle of a frame, so that rounding never shows
+// its neighbour. Nothing is loaded but the video; all values come from the JSON block of the page, as text.
+"use strict";
+
+(() => {
+  const one = (id) => document.getElementById(id);
+  const data = JSON.parse(one("clip-data").textContent);
+  const { fps, frames } = data;
+  const last = frames - 1;
+  const SUBJECT_COLOURS = ["#ffb454", "#5cc8ff", "#ff7d9c", "#8fe388", "#c9a2ff", "#ffe066", "#4de0c6", "#ff9f7a"];
+  const HAND_COLOURS = { left: "#5cc8ff", right: "#ffb454" };
+  const DIRECTIONS = [[0, 0], [0, 1], [0, -1], [-1, 0], [1, 0], [-1, 1], [1, 1], [-1, -1], [1, -1]];
+
+  let video = one("video");
+  let still = one("still");
+  let frame = 0;
+  let playing = false;
+  let speed = 1;
+  let wanted = null; // a seek that waits for the one under way
+
+  document.documentElement.classList.add("scripted");
+
+  // --- which frame ---------------------------------------------------------------------------------------------------
+  const mapped = Array.isArray(data.video.map);
+  const inFile = (i) => (mapped ? data.video.map[i] : data.video.map + i);
+  const clamp = (i) => Math.min(last, Math.max(0, i));
+  const secondsOf = (i) => i / fps;
+  const frameAt = (seconds) => clamp(Math.floor(seconds * fps + 0.05)); // addresses carry three decimals
+
+  function seek(to) {
+    frame = clamp(to);
+    if (video) show(inFile(frame));
+    update();
+    remember();
+  }
+
+  function show(number) {
+    if (video.seeking) {
+      wanted = number;
+      return;
+    }
+    wanted = null;
+    video.currentTime = (number + 0.5) / fps;
+  }
+
+  function play() {
+    if (playing || frames < 2) return;
+    if (frame === last) seek(0);
+    playing = true;
+    if (video && !mapped) {
+      video.playbackRate = speed;
+      video.play().then(follow, pause);
+    } else {
+      const from = frame;
+      const began = performance.now();
+      const step = (now) => {
+        if (!playing) return;
+        const next = from + Math.floor(((now - began) / 1000) * fps * speed);
+        if (next !== frame) {
+          frame = clamp(next);
+          if (video) show(inFile(frame));
+          update();
+        }
+        if (frame === last) pause();
+        else requestAnimationFrame(step);
+      };
+      requestAnimationFrame(step);
+    }
+    buttons();
+  }
+
+  function pause() {
+    playing = false;
+    if (video && !mapped && !video.paused) {
+      video.pause();
+      show(inFile(frame));
+    }
+    buttons();
+    remember();
+  }
+
+  function follow() {
+    const shown = (fileFrame) => {
+      if (!playing) return;
+      frame = clamp(fileFrame - data.video.map);
+      update();
+      if (frame === last || video.ended) pause();
+      else next();
+    };
+    const next = () => {
+      if (video.requestVideoFrameCallback)
+        video.requestVideoFrameCallback((_, about) => shown(Math.round(about.mediaTime * fps)));
+      else requestAnimationFrame(() => shown(Math.floor(video.currentTime * fps + 0.01)));
+    };
+    next();
+  }
+
+  function withoutVideo(why) {
+    if (!video) return;
+    playing = false;
+    const film = filmPictures();
+    still = document.createElement(film.length ? "img" : "div");
+    still.id = "still";
+    if (film.length) {
+      still.alt = "a picture of the clip";
+      still.width = data.width;
+      still.height = data.height;
+    } else still.className = "no-picture";
+    video.replaceWith(still);
+    video = null;
+    const trouble = one("trouble");
+    trouble.textContent = why;
+    trouble.hidden = false;
+    update();
+  }
+
+  const filmPictures = () => [...document.querySelectorAll(".film img")];
+
+  // --- what moves with the cursor ------------------------------------------------------------------------------------
+  const rows = one("rows");
+  const readout = one("readout");
+  const maps = [...document.querySelectorAll("#maps > li")];
+
+  function update() {
+    rows.style.setProperty("--at", (frame + 0.5) / frames);
+    rows.setAttribute("aria-valuenow", frame);
+    rows.setAttribute("aria-valuetext", `frame ${frame}, ${secondsOf(frame).toFixed(2)} seconds`);
+    one("now").textContent = `frame ${frame} of ${last} · ${secondsOf(frame).toFixed(3)} s`;
+    if (!video && still && still.tagName === "IMG") {
+      const film = filmPictures();
+      const picture = film[Math.min(film.length - 1, Math.floor((frame * film.length) / frames))];
+      if (picture && still.src !== picture.src) still.src = picture.src;
+    }
+    nearestMap();
+    placeOnPlan();
+    press("pad-move", data.actions ? data.actions.move[frame] : data.truth && data.truth.move[frame]);
+    press("pad-view", data.actions ? data.actions.view[frame] : data.truth && data.truth.view[frame]);
+    say();
+    draw();
+    keepInSight();
+  }
+
+  function nearestMap() {
+    if (!maps.length) return;
+    let best = 0;
+    data.depth.forEach((at, i) => {
+      if (Math.abs(at - frame) < Math.abs(data.depth[best] - frame)) best = i;
+    });
+    maps.forEach((item, i) => item.classList.toggle("current", i === best));
+  }
+
+  function press(id, action) {
+    const pad = one(id);
+    if (!pad) return;
+    pad.classList.toggle("unsure", action === 9);
+    const [x, y] = DIRECTIONS[action] || [0, 0];
+    for (const key of pad.children) {
+      const held = (Number(key.dataset.x) === x && x !== 0) || (Number(key.dataset.y) === y && y !== 0);
+      key.classList.toggle("pressed", held);
+    }
+  }
+
+  const known = (value) => value !== null && value !== undefined;
+  const figure = (value, digits = 2) => (known(value) ? value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1") : "–");
+
+  // Lines of [name, value] about a frame; short ones for the tooltip.
+  function about(i, short) {
+    const lines = [];
+    if (data.actions) {
+      const { move, view, margins, motion, unit } = data.actions;
+      const truth = (group) => (data.truth && data.truth[group][i] !== data.actions[group][i]
+        ? `, truth ${data[`${group}s`][data.truth[group][i]]}` : "");
+      const margin = (k) => (known(margins[i][k]) ? `, margin ${figure(margins[i][k])}` : "");
+      lines.push(["move", `${data.arrows[move[i]]} ${data.moves[move[i]]}${margin(0)}${truth("move")}`]);
+      lines.push(["view", `${data.arrows[view[i]]} ${data.views[view[i]]}${margin(1)}${truth("view")}`]);
+      if (!short && motion[i].some(known)) {
+        lines.push(["speed", `${figure(motion[i][1])} ahead, ${figure(motion[i][0])} right (${unit})`]);
+        lines.push(["turning", `${figure(motion[i][2], 1)} right, ${figure(motion[i][3], 1)} up (deg/s)`]);
+      }
+    } else if (data.truth) {
+      lines.push(["true move", data.moves[data.truth.move[i]]], ["true view", data.views[data.truth.view[i]]]);
+    }
+    if (data.camera) {
+      const { position, confidence, group, scale } = data.camera;
+      const where = position[i] && known(position[i][0]);
+      lines.push(["pose", where ? `confidence ${figure(confidence[i])}${group ? `, group ${group[i]}` : ""}` : "none"]);
+      if (!short && where) {
+        const unit = scale === "metric" ? " m" : "";
+        lines.push(["position", `${position[i].map((value) => figure(value)).join(", ")}${unit}`]);
+      }
+    }
+    if (data.subjects) {
+      const seen = data.subjects.filter((subject) => (subject.visibility[i] || 0) > 0);
+      const named = seen.slice(0, short ? 3 : 6).map((s) => `${s.label} ${s.id} ${figure(s.visibility[i])}`);
+      const more = seen.length > named.length ? ` and ${seen.length - named.length} more` : "";
+      if (data.subjects.length) lines.push(["in sight", named.length ? named.join(", ") + more : "nobody"]);
+    }
+    if (data.hands && !short) lines.push(["hands", `confidence ${figure(data.hands.confidence[i])}`]);
+    if (data.revisits) {
+      const partners = data.revisits.pairs.filter((pair) => pair[0] === i || pair[1] === i);
+      const others = partners.slice(0, 4).map((pair) => (pair[0] === i ? pair[1] : pair[0]));
+      if (partners.length) lines.push(["revisits", `frames ${others.join(", ")}${partners.length > 4 ? " …" : ""}`]);
+    }
+    if (!short && known(data.source_s[i])) lines.push(["source time", `${data.source_s[i].toFixed(3)} s`]);
+    return lines;
+  }
+
+  function say() {
+    readout.replaceChildren(...about(frame, false).flatMap(([name, value]) => [cell("dt", name), cell("dd", value)]));
+  }
+
+  function cell(tag, text) {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    return made;
+  }
+
+  // --- overlays ------------------------------------------------------------------------------------------------------
+  const stage = one("stage");
+  const canvas = one("overlay");
+  const brush = canvas.getContext("2d");
+  const on = (id) => !one(id) || one(id).checked;
+
+  function draw() {
+    const { clientWidth: width, clientHeight: height } = canvas;
+    const dense = window.devicePixelRatio || 1;
+    if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
+      canvas.width = Math.round(width * dense);
+      canvas.height = Math.round(height * dense);
+    }
+    const scale = Math.min(width / data.width, height / data.height);
+    brush.setTransform(dense, 0, 0, dense, 0, 0);
+    brush.clearRect(0, 0, width, height);
+    brush.save();
+    brush.translate((width - data.width * scale) / 2, (height - data.height * scale) / 2);
+    brush.beginPath();
+    brush.rect(0, 0, data.width * scale, data.height * scale);
+    brush.clip();
+    if (data.subjects && on("show-boxes")) {
+      const crowded = data.subjects.filter((subject) => subject.boxes[frame - subject.first]).length > 8;
+      data.subjects.forEach((subject, s) => drawBox(subject, s, scale, crowded));
+    }
+    if (data.hands && on("show-hands")) drawHands(scale);
+    brush.restore();
+  }
+
+  function drawBox(subject, s, scale, crowded) {
+    const box = subject.boxes[frame - subject.first];
+    if (!box) return;
+    const [x0, y0, x1, y1] = box.map((value) => value * scale);
+    const seen = subject.visibility[frame] || 0;
+    const colour = SUBJECT_COLOURS[s % SUBJECT_COLOURS.length];
+    brush.setLineDash(seen >= 0.1 ? [] : [5, 4]);
+    for (const [ink, thick] of [["rgba(10,16,22,.75)", 4], [colour, 2]]) {
+      brush.strokeStyle = ink;
+      brush.lineWidth = thick;
+      brush.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    }
+    brush.setLineDash([]);
+    const words = crowded ? `${subject.id}` : `${subject.label.slice(0, 24)} ${subject.id} · ${seen.toFixed(2)}`;
+    brush.font = "600 12px system-ui, sans-serif";
+    const long = brush.measureText(words).width + 10;
+    const left = Math.max(0, Math.min(x0 - 1, data.width * scale - long));
+    const top = y0 >= 18 ? y0 - 18 : Math.min(Math.max(y0, 0), data.height * scale - 18);
+    brush.fillStyle = colour;
+    brush.fillRect(left, top, long, 18);
+    brush.fillStyle = "#10181f";
+    brush.fillText(words, left + 5, top + 13);
+  }
+
+  function drawHands(scale) {
+    const pixels = data.hands.pixels[frame];
+    if (!pixels) return;
+    const at = (j) => (known(pixels[2 * j]) ? [pixels[2 * j] * scale, pixels[2 * j + 1] * scale] : null);
+    const colour = (j) => (data.hands.names[j].toLowerCase().startsWith("right") ? HAND_COLOURS.right : HAND_COLOURS.left);
+    brush.lineCap = "round";
+    for (const [thick, ink] of [[4.5, () => "rgba(10,16,22,.6)"], [2.2, colour]]) {
+      brush.lineWidth = thick;
+      for (const [a, b] of data.hands.bones) {
+        const [from, to] = [at(a), at(b)];
+        if (!from || !to) continue;
+        brush.strokeStyle = ink(b);
+        brush.beginPath();
+        brush.moveTo(...from);
+        brush.lineTo(...to);
+        brush.stroke();
+      }
+    }
+    data.hands.names.forEach((_, j) => {
+      const place = at(j);
+      if (!place) return;
+      brush.fillStyle = colour(j);
+      brush.beginPath();
+      brush.arc(...place, 2.6, 0, 2 * Math.PI);
+      brush.fill();
+    });
+  }
+
+  // --- the path from above -------------------------------------------------------------------------------------------
+  const plan = one("plan");
+  const marker = {};
+
+  function drawn(tag, kind) {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    made.setAttribute("class", kind);
+    one("plan-cursor").append(made);
+    return made;
+  }
+
+  function preparePlan() {
+    if (!plan) return;
+    if (data.plan.true) Object.assign(marker, { trueCone: drawn("path", "cone true"), trueDot: drawn("circle", "dot true") });
+    Object.assign(marker, { cone: drawn("path", "cone"), dot: drawn("circle", "dot") });
+    plan.addEventListener("click", (event) => {
+      const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(plan.getScreenCTM().inverse());
+      let best = null;
+      data.plan.place.forEach((place, i) => {
+        if (!known(place[0])) return;
+        const away = Math.hypot(place[0] - point.x, place[1] - point.y);
+        if (!best || away < best.away - 1e-9) best = { away, i };
+      });
+      if (best) {
+        pause();
+        seek(best.i);
+      }
+    });
+  }
+
+  function placeOnPlan() {
+    if (!plan) return;
+    const half = data.camera ? data.camera.half_view_deg : [30];
+    const angle = ((half[half.length > 1 ? frame : 0] || 30) * Math.PI) / 180;
+    if (data.plan.true) mark(marker.trueDot, marker.trueCone, data.plan.true[frame], data.plan.true_heading[frame], angle);
+    mark(marker.dot, marker.cone, data.plan.place[frame], data.plan.heading[frame], angle);
+  }
+
+  function mark(dot, cone, place, heading, angle) {
+    const there = place && known(place[0]);
+    dot.setAttribute("r", there ? 6 : 0);
+    if (there) {
+      dot.setAttribute("cx", place[0]);
+      dot.setAttribute("cy", place[1]);
+    }
+    if (!there || !heading || !known(heading[0])) {
+      cone.setAttribute("d", "");
+      return;
+    }
+    const [x, y] = place;
+    const reach = 46;
+    const side = (turn) => [
+      x + reach * (heading[0] * Math.cos(turn) - heading[1] * Math.sin(turn)),
+      y + reach * (heading[0] * Math.sin(turn) + heading[1] * Math.cos(turn)),
+    ].map((value) => value.toFixed(1));
+    const wide = angle > Math.PI / 2 ? 1 : 0;
+    cone.setAttribute("d", `M${x} ${y}L${side(-angle)}A${reach} ${reach} 0 ${wide} 1 ${side(angle)}Z`);
+  }
+
+  // --- the timeline --------------------------------------------------------------------------------------------------
+  const scroller = one("scroller");
+  const tip = one("tip");
+  const ghost = one("ghost");
+  const plot = rows.querySelector(".plot");
+
+  function frameUnder(event) {
+    const box = plot.getBoundingClientRect();
+    return clamp(Math.floor(((event.clientX - box.left) / box.width) * frames));
+  }
+
+  function keepInSight() {
+    if (scroller.scrollWidth <= scroller.clientWidth + 1) return;
+    const box = plot.getBoundingClientRect();
+    const view = scroller.getBoundingClientRect();
+    const at = box.left + ((frame + 0.5) / frames) * box.width;
+    const label = box.left - rows.getBoundingClientRect().left;
+    if (at < view.left + label + 8 || at > view.right - 8)
+      scroller.scrollLeft += at - (view.left + label + (view.width - label) / 3);
+  }
+
+  function prepareTimeline() {
+    // The tooltip says what the bars say; the browser's own would come on top of it.
+    rows.querySelectorAll(".plot title").forEach((title) => {
+      title.parentElement.dataset.says = title.textContent;
+      title.remove();
+    });
+    rows.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || event.target.closest(".label")) return;
+      rows.setPointerCapture(event.pointerId);
+      pause();
+      seek(frameUnder(event));
+    });
+    rows.addEventListener("pointermove", (event) => {
+      if (rows.hasPointerCapture(event.pointerId)) seek(frameUnder(event));
+      hover(event);
+    });
+    for (const gone of ["pointerleave", "pointercancel"])
+      rows.addEventListener(gone, () => {
+        tip.hidden = true;
+        ghost.hidden = true;
+      });
+    for (const button of document.querySelectorAll("[data-zoom]"))
+      button.addEventListener("click", () => {
+        rows.style.setProperty("--zoom", button.dataset.zoom);
+        for (const other of document.querySelectorAll("[data-zoom]"))
+          other.setAttribute("aria-pressed", String(other === button));
+        keepInSight();
+      });
+  }
+
+  function hover(event) {
+    if (event.target.closest(".label") || event.pointerType === "touch") {
+      tip.hidden = true;
+      ghost.hidden = true;
+      return;
+    }
+    const i = frameUnder(event);
+    const says = event.target.closest("[data-says]");
+    ghost.hidden = false;
+    rows.style.setProperty("--ghost", (i + 0.5) / frames);
+    const lines = about(i, true).flatMap(([name, value]) => [cell("dt", name), cell("dd", value)]);
+    const list = document.createElement("dl");
+    list.append(...lines);
+    tip.replaceChildren(cell("b", `frame ${i} · ${secondsOf(i).toFixed(2)} s`), list);
+    if (says) tip.append(cell("p", says.dataset.says));
+    tip.hidden = false;
+    const { offsetWidth: width, offsetHeight: height } = tip;
+    const left = event.clientX + 16 + width > window.innerWidth ? event.clientX - 16 - width : event.clientX + 16;
+    tip.style.left = `${Math.max(4, left)}px`;
+    tip.style.top = `${Math.max(4, Math.min(event.clientY + 18, window.innerHeight - height - 8))}px`;
+  }
+
+  // --- keys, buttons, address ----------------------------------------------------------------------------------------
+  const second = Math.max(1, Math.round(fps));
+  const actions = {
+    first: () => seek(0), last: () => seek(last), back: () => seek(frame - 1), ahead: () => seek(frame + 1),
+    play: () => (playing ? pause() : play()),
+  };
+
+  function act(name) {
+    if (name !== "play" && playing) pause();
+    actions[name]();
+  }
+
+  function onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = event.target;
+    if (at.closest("input:not([type=checkbox]), select, textarea")) return;
+    if (event.key === " " && at.closest("button, a, summary, input")) return;
+    const step = event.shiftKey ? second : 1;
+    if (event.key === " ") act("play");
+    else if (event.key === "ArrowLeft") (pause(), seek(frame - step));
+    else if (event.key === "ArrowRight") (pause(), seek(frame + step));
+    else if (event.key === "Home") act("first");
+    else if (event.key === "End") act("last");
+    else return;
+    event.preventDefault();
+  }
+
+  function buttons() {
+    const button = one("play");
+    button.classList.toggle("playing", playing);
+    button.setAttribute("aria-label", playing ? "pause" : "play");
+  }
+
+  let remembered = 0;
+  function remember() {
+    clearTimeout(remembered);
+    remembered = setTimeout(() => {
+      const hash = `#t=${secondsOf(frame).toFixed(3)}`;
+      if (location.hash !== hash) history.replaceState(null, "", hash);
+    }, 250);
+  }
+
+  function fromAddress() {
+    const found = /[#&]t=([0-9]+(?:\.[0-9]+)?)/.exec(location.hash);
+    return found ? frameAt(Number(found[1])) : null;
+  }
+
+  document.addEventListener("keydown", onKey);
+  window.addEventListener("hashchange", () => {
+    const to = fromAddress();
+    if (to === null || to === frame) return;
+    pause();
+    seek(to);
+  });
+  for (const button of document.querySelectorAll("[data-do]"))
+    button.addEventListener("click", () => act(button.dataset.do));
+  one("speed").addEventListener("change", (event) => {
+    const again = playing;
+    pause();
+    speed = Number(event.target.value);
+    if (again) play();
+  });
+  for (const id of ["show-boxes", "show-hands"]) if (one(id)) one(id).addEventListener("change", draw);
+  new ResizeObserver(draw).observe(stage);
+
+  if (video) {
+    video.controls = false;
+    video.addEventListener("click", () => act("play"));
+    video.addEventListener("ended", () => {
+      if (!mapped) pause(); // a mere seek to the last frame ends a video too
+    });
+    video.addEventListener("seeked", () => {
+      if (wanted !== null) show(wanted);
+    });
+    const failed = () => withoutVideo("the video cannot be played here; the film strip stands in");
+    video.addEventListener("error", failed);
+    if (video.error) failed();
+  }
+  preparePlan();
+  prepareTimeline();
+  const start = fromAddress() ?? 0;
+  if (video && video.readyState < 1) video.addEventListener("loadedmetadata", () => seek(frame), { once: true });
+  frame = start;
+  if (video && video.readyState >= 1) show(inFile(frame));
+  update();
+  buttons();
+})();
