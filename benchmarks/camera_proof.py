@@ -12,7 +12,8 @@ the direction of the matrix, another lens. Target: ours below a pixel and below 
 mistake of axes in the first of Unreal's two clips. In the second the camera turns in few frames only, and straight on,
 little is wrong with mirrored axes or with another lens.
 
-Further datasets: write a function of (data, out) that gives rows, and name it in PARTS.
+Other datasets are in `camera_proof_real.py`, each with figures of its own. For a further one write a function of (data,
+out) that gives rows, and name it in PARTS.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from benchmarks.camera_proof_real import PARTS as REAL
+from benchmarks.camera_proof_real import Figures
 from worldloom.annotators.epipolar import (
     Matches,
-    PathError,
     fundamental,
     line_error_px,
     match_frames,
@@ -44,16 +45,6 @@ GAP = 8
 """Frames between the two of a pair."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: which file, which conversion, and its errors from the line and from its stretch."""
-
-    file: str
-    conversion: str
-    line: PathError
-    stretch: PathError
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all where none is named")
@@ -67,17 +58,21 @@ def main() -> None:
     if asked.out is not None:
         asked.out.mkdir(parents=True, exist_ok=True)
     for part in asked.parts or PARTS:
-        rows = PARTS[part](asked.data, asked.out)
-        print(f"\n{part}: median error in pixels, from the whole line and from its stretch")
-        print(f"{'file':<18} {'conversion':<36} {'line':>8} {'stretch':>8} {'matches':>8} {'pairs':>5}")
-        for row in rows:
-            figures = (
-                f"{row.line.median_px:8.3f} {row.stretch.median_px:8.3f} {row.line.matches:8d} {row.line.pairs:5d}"
-            )
-            print(f"{row.file:<18} {row.conversion:<36} {figures}")
+        print(f"\n{part}")
+        names: tuple[str, ...] = ()
+        for row in PARTS[part](asked.data, asked.out):
+            if tuple(row.figures) != names:
+                names = tuple(row.figures)
+                print(f"{'file':<22} {'conversion':<36} " + "  ".join(names))
+            figures = "  ".join(f"{value:{len(name)}.{_digits(value)}f}" for name, value in row.figures.items())
+            print(f"{row.file:<22} {row.conversion:<36} {figures}")
 
 
-def unreal(data: Path, out: Path | None) -> list[Row]:
+def _digits(value: float) -> int:
+    return 0 if float(value).is_integer() and abs(value) >= 10 else 3
+
+
+def unreal(data: Path, out: Path | None) -> list[Figures]:
     """HyDRA's two released renders: 832 x 480, 77 frames, focal length 1257 px."""
     rows = []
     k = np.array(INTRINSICS)
@@ -125,11 +120,13 @@ def _paths(cameras: Cameras) -> dict[str, np.ndarray]:
     return {wanted: cameras[wanted][0]}
 
 
-def _table(file: str, matches: list[Matches], cameras: Cameras) -> list[Row]:
-    return [
-        Row(file, name, path_error(matches, c2w, k), path_error(matches, c2w, k, stretch_error_px))
-        for name, (c2w, k) in cameras.items()
-    ]
+def _table(file: str, matches: list[Matches], cameras: Cameras) -> list[Figures]:
+    rows = []
+    for name, (c2w, k) in cameras.items():
+        line, stretch = path_error(matches, c2w, k), path_error(matches, c2w, k, stretch_error_px)
+        figures = {"line px": line.median_px, "stretch px": stretch.median_px, "matches": float(line.matches)}
+        rows.append(Figures(file, name, figures))
+    return rows
 
 
 def _draw(
@@ -194,7 +191,7 @@ def _write(picture: np.ndarray, text: str) -> None:
     cv2.putText(picture, text, (10, high + 8), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (30, 30, 30), 1, cv2.LINE_AA)
 
 
-PARTS: dict[str, Callable[[Path, Path | None], list[Row]]] = {"unreal": unreal}
+PARTS: dict[str, Callable[[Path, Path | None], list[Figures]]] = {"unreal": unreal, **REAL}
 
 if __name__ == "__main__":
     main()

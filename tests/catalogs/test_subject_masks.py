@@ -59,6 +59,21 @@ def test_visibility_is_the_same_backwards_and_falls_with_what_hides():
     assert mask_visibility(boxes[:1].repeat(80, 0), half, W, H, 10.0)[45] == 0.5
 
 
+def test_what_walks_away_stays_visible_where_its_distance_is_known():
+    """A block that halves in size as its distance doubles, and loses half of itself at the end."""
+    masks, plain = SubjectMasks(W, H), SubjectMasks(W, H)
+    for t in range(T):
+        distance = 2.0 * 2 ** (t / T)
+        side = round(40 / distance)
+        mask = np.zeros((H, W), bool)
+        mask[20 : 20 + side, 30 : 30 + side // (2 if t >= 55 else 1)] = True
+        masks.add({"block": mask}, np.full((H // 2, W // 2), distance))
+        plain.add({"block": mask})
+    near = masks.subjects(10.0, "test").visibility[0]
+    assert near[:55].min() > 0.8 and np.abs(near[55:] - 0.5).max() < 0.1
+    assert np.abs(plain.subjects(10.0, "test").visibility[0, :50] - 1).max() < 0.5
+
+
 def test_specks_are_no_subject_and_a_name_without_a_mask_is_one():
     masks = SubjectMasks(W, H, least_px=5)
     speck = np.zeros((H, W), bool)

@@ -93,7 +93,7 @@ def _read_video(folder: Path, path: Path) -> None:
 def _text(name: str) -> Kind:
     file, write, read = FORMATS[name]
     suffix = Path(file).suffix
-    mutate = damage_json if suffix == ".json" else damage_bytes if suffix == ".npy" else damage_text
+    mutate = damage_json if suffix == ".json" else damage_bytes if suffix in (".npy", ".exr") else damage_text
     return Kind(name, lambda folder: write(folder / file), (file,), mutate, lambda folder, path: read(path))
 
 

@@ -36,6 +36,14 @@ def test_sequences_of_one_folder_are_told_apart(tmp_path):
     assert shots[tmp_path, "B"][""].problem()[0] == "doubled_frames"
 
 
+def test_a_pass_at_the_end_of_a_name_is_no_sequence(tmp_path):
+    names = ["A.FinalImage.0001.png", "A.WorldDepth.0001.exr", "A_objectid.0001.png", "B.0001.png", "WorldDepth.2.exr"]
+    passes = ["FinalImage", "WorldDepth", "ObjectId"]
+    shots = sorted_out([tmp_path / name for name in names], "{sequence}.{frame}", passes)
+    found = {sequence: sorted(one) for (_, sequence), one in shots.items()}
+    assert found == {"A": ["", "ObjectId", "WorldDepth"], "B": [""], "": ["WorldDepth"]}
+
+
 def test_murmur_hash_as_published():
     # Cryptomatte specification 1.2, and the reference vectors of MurmurHash3_x86_32.
     assert object_id("hello") == 0x248BFA47

@@ -92,7 +92,7 @@ def test_each_clip_of_a_sample(tmp_path, sample, shot):
         assert known.subjects.label == ["Quinn"]
         assert known.attributes["subject"] == "Quinn" and known.attributes["actor"] == "BP_Actor_3"
         assert known.attributes["character"].startswith('{"path":3,"mesh":"Quinn"')
-        assert len(known.attributes["character"]) <= 4000
+        assert len(known.attributes["character"]) == 1000
         assert known.notes["check_frames"] == N and known.notes["check_disagrees_frames"] <= 1
 
 

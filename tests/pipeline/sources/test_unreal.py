@@ -89,6 +89,8 @@ def test_pictures_with_passes_in_folders(tmp_path, shot, camera, form):
     depth_agrees(known.depth, shot, info.width)
     subjects_agree(known.subjects, shot)
     assert known.subjects.label == ["runner", "walker"]
+    truth = np.stack([frame.visibility for frame in shot.frames], axis=1)
+    assert np.abs(known.subjects.visibility - truth).mean() < 0.1
 
 
 def test_multilayer_exr_holds_picture_depth_ids_and_camera(tmp_path, shot):

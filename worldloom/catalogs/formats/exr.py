@@ -8,6 +8,7 @@ not carry its name get it in front (`depth.Z`).
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -211,18 +212,19 @@ def _decoded(path: Path, parts: list[ExrPart]) -> list[dict[str, np.ndarray]]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The library writes about damaged files on file descriptor 2; what matters of it is in the error."""
+    """The library writes about damaged files on file descriptor 2, its binding to `sys.stdout`; the error says it too."""
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
-    try:
-        kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    except OSError:
-        yield
-        return
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        except OSError:
+            yield
+            return
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nothing)

@@ -21,7 +21,7 @@ from worldloom.catalogs.formats.trajectory import read_json, read_text, write_js
 Part = Literal["cond", "tgt"]
 PARTS: tuple[Part, Part] = ("cond", "tgt")
 
-MAX_TEXT = 4000
+MAX_TEXT = 1000
 MAX_FRAMES = 100_000
 MAX_CHARACTERS = 64
 """Of one sample (ours; released samples have 1 to 3)."""

@@ -286,21 +286,25 @@ def sorted_out(
     Args:
         files: of the source; those that do not match the template are left out.
         template: of names without their ending.
-        passes: names of the passes that may lie in folders of their own or stand in names; the first is the picture.
+        passes: names of the passes that may lie in folders of their own or stand in names, also at the end of the
+            sequence's where the template does not speak of passes; the first is the picture.
     """
     pattern = name_pattern(template)
     beauty, known = passes[0], {name.lower(): name for name in passes}
+    ending = re.compile(rf"(?:(.*?)[._-])?({'|'.join(map(re.escape, passes))})", re.IGNORECASE)
     shots: dict[tuple[Path, str], dict[str, Numbered]] = {}
     for path in files:
         found = pattern.fullmatch(path.stem)
         if found is None or path.suffix.lower() not in PICTURES:
             continue
         groups = found.groupdict()
-        folder, of = path.parent, groups.get("pass") or ""
+        folder, of, sequence = path.parent, groups.get("pass") or "", groups.get("sequence") or ""
+        if not of and (ends := ending.fullmatch(sequence)) is not None:
+            sequence, of = ends[1] or "", ends[2]
         if not of and folder.name.lower() in known:
             folder, of = folder.parent, folder.name
         of = known.get(of.lower(), of)
         name = "" if of in ("", beauty) else of
-        shot = shots.setdefault((folder, groups.get("sequence") or ""), {})
+        shot = shots.setdefault((folder, sequence), {})
         shot.setdefault(name, Numbered()).add(int(groups["frame"]), path)
     return shots

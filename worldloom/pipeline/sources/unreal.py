@@ -233,13 +233,14 @@ class UnrealSource(Source):
         if table is not None:
             numbers = _agreed(numbers, table, info, item)
         known = Known(trajectory=table.trajectory if table is not None else None)
+        far: list[Path] = []
+        k = table.trajectory.pixel_intrinsics(info.width, info.height) if table is not None else None
         if self.depth is not None:
-            files = self._pass_files(shot, self.depth.name, numbers, info, item)
-            k = table.trajectory.pixel_intrinsics(info.width, info.height) if table is not None else None
-            known.depth = depth_of(files, self.depth, k, table.trajectory.c2w if table is not None else None, info)
+            far = self._pass_files(shot, self.depth.name, numbers, info, item)
+            known.depth = depth_of(far, self.depth, k, table.trajectory.c2w if table is not None else None, info)
         if self.ids is not None:
             files = self._pass_files(shot, self.ids.name, numbers, info, item)
-            known.subjects = subjects_of(files, self.ids, info)
+            known.subjects = subjects_of(files, self.ids, info, far, self.depth, k)
         return known
 
     def _cameras(self, item: SourceItem, shot: Mapping[str, Numbered], info: VideoInfo) -> CameraTable | None:

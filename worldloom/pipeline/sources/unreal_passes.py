@@ -13,6 +13,7 @@ from worldloom.catalogs.clip import Depth, Subjects
 from worldloom.catalogs.depth_agreement import depth_agreement
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats.exr import exr_info
+from worldloom.catalogs.formats.exr_header import MAX_SIDE
 from worldloom.catalogs.formats.movie_render_queue import DepthPass, IdPass, read_depth, read_ids
 from worldloom.catalogs.subject_masks import SubjectMasks
 
@@ -105,19 +106,39 @@ def _check_measure(
         raise BadInput("depth_measure_doubtful", what, where=files[0].parent, remedy=remedy)
 
 
-def subjects_of(files: Sequence[Path], rules: IdPass, info: VideoInfo) -> Subjects:
+def subjects_of(
+    files: Sequence[Path],
+    rules: IdPass,
+    info: VideoInfo,
+    depth_files: Sequence[Path] = (),
+    depth_rules: DepthPass | None = None,
+    intrinsics: np.ndarray | None = None,
+) -> Subjects:
     """Boxes and visibility of the subjects of a shot.
+
+    Args:
+        files: (T,) one per frame.
+        rules: who is a subject.
+        info: of the footage.
+        depth_files: (T,) of the depth pass, where there is one: visibility then knows how far a subject is.
+        depth_rules: of that pass.
+        intrinsics: (T, 4) in pixels of the footage, for depth.
 
     Raises:
         BadInput: `mixed_sizes`, or as `read_ids`.
     """
     masks = SubjectMasks(info.width, info.height)
-    for path in files:
+    whole = depth_rules.model_copy(update={"height": MAX_SIDE}) if depth_rules is not None else None
+    for i, path in enumerate(files):
         found, (width, height) = read_ids(path, rules)
         if abs(width / height - info.width / info.height) > 0.01:
             what = f"{width} x {height} pixels, another shape than the picture's {info.width} x {info.height}"
             raise BadInput("mixed_sizes", what, where=path)
-        masks.add(found)
+        depth = None
+        if whole is not None and found:
+            z, valid = _map(depth_files[i], whole, intrinsics, i, info)
+            depth = np.where(valid, z, np.nan)
+        masks.add(found, depth)
     labels = {name: _label(name, rules) for name in masks.names}
     return masks.subjects(float(info.fps), "unreal ids", labels)
 
