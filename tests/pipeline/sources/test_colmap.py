@@ -73,6 +73,23 @@ def test_photos_without_a_pose_stay_and_poses_without_a_photo_go(tmp_path: Path)
     assert clip.annotations["pose"].notes == {"posed_frames": 3, "not_in_model": 2, "pictures_missing": 1}
 
 
+def test_the_depth_of_what_a_photo_sees_reaches_the_clip(tmp_path: Path) -> None:
+    trajectory = scene(tmp_path / "in")
+    model = tmp_path / "in" / "sparse" / "0"
+    lines = (model / "images.txt").read_text().split("\n")
+    seen = " ".join(f"1 1 {number}" for number in range(1, 8))
+    first = next(i for i, line in enumerate(lines) if line == "")
+    lines[first] = seen  # the first photo alone sees points, in front of it and behind it
+    (model / "images.txt").write_text("\n".join(lines))
+    centre, ahead = trajectory.c2w[0, :3, 3], trajectory.c2w[0, :3, 2]
+    points = [centre + ahead * z for z in (1.0, 2.0, 3.0, 4.0, 50.0, -7.0, -9.0)]
+    rows = [f"{number} {x} {y} {z} 0 0 0 0.5" for number, (x, y, z) in enumerate(points, start=1)]
+    (model / "points3D.txt").write_text("\n".join(rows))
+    clip = only(ingest_all(source(tmp_path / "in"), tmp_path / "out")["images"])
+    assert clip.camera is not None and clip.camera.median_depth is not None
+    assert abs(clip.camera.median_depth[0] - 3) < 1e-5 and np.isnan(clip.camera.median_depth[1:]).all()
+
+
 def test_scenes_and_what_is_none(tmp_path: Path) -> None:
     scene(tmp_path / "b")
     scene(tmp_path / "deep" / "a")

@@ -38,7 +38,8 @@ def source_class(place: str) -> type[Source]:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"sources: '{place}' cannot be loaded ({error})") from None
+        remedy = "install it, or put its folder on PYTHONPATH"
+        raise UsageError(f"sources: '{place}' cannot be loaded ({error}); {remedy}") from None
     if not (isinstance(found, type) and issubclass(found, Source)):
         raise UsageError(f"sources: '{place}' is not a subclass of worldloom.pipeline.sources.source.Source")
     return found

@@ -68,7 +68,7 @@ class WebDatasetSource(Source):
 
     Attributes:
         path: a dataset, or a folder of tars, at any depth.
-        match: which tars, by their path below `path`, as a shell matches names.
+        match: which tars, by their path below `path`; `*` stands for anything, folders included.
         give: what is taken over; annotators answer the rest.
         caption_key: of the JSON, where others keep their caption.
         licence_key: of the JSON, where others keep their licence; the source's `licence` where it is empty.
@@ -104,8 +104,9 @@ class WebDatasetSource(Source):
             problem: tuple[str, str] | None
             try:
                 samples = _samples(tar)
-            except BadInput as error:
-                problem = (error.reason, f"{error.message}; nothing of this tar is read")
+            except (BadInput, OSError) as error:
+                told = BadInput("missing_file", f"cannot be read ({error})") if isinstance(error, OSError) else error
+                problem = (told.reason, f"{told.message}; nothing of this tar is read")
                 yield plainly_named(SourceItem(source, name, str(tar.absolute()), self.licence, problem=problem))
                 continue
             for key, members, problem in samples:
@@ -118,7 +119,7 @@ class WebDatasetSource(Source):
                         str(tar.absolute()),
                         self.licence,
                         problem=problem,
-                        detail={} if problem else {"key": key, "members": members},
+                        detail={} if problem else {"key": key, "members": json.dumps(members)},
                     )
                 )
 
@@ -127,8 +128,11 @@ class WebDatasetSource(Source):
         if (self.path / "manifests").is_dir():
             from worldloom.catalogs.manifest import latest
 
-            names = [shard.path for shard in latest(self.path).shards]
-            yield from (self.path / name for name in names if fnmatch.fnmatchcase(name, self.match))
+            inside = self.path.resolve()
+            for shard in latest(self.path).shards:
+                tar = self.path / shard.path
+                if fnmatch.fnmatchcase(shard.path, self.match) and tar.resolve().is_relative_to(inside):
+                    yield tar
             return
         for path in walk_files(self.path):
             if fnmatch.fnmatchcase(path.relative_to(self.path).as_posix(), self.match):
@@ -140,7 +144,7 @@ class WebDatasetSource(Source):
         Raises:
             BadInput: `torn_shard`, the tar has changed since it was listed; `bad_sample`.
         """
-        members = item.detail["members"]
+        members = _members(item)
         extension = next(one for one in VIDEOS if one in members)
         video = workplace.scratch / f"video.{extension}"
         _copy(Path(item.path), members[extension], video, item.uri)
@@ -174,7 +178,7 @@ class WebDatasetSource(Source):
         from worldloom.catalogs.clip import Caption
 
         text = _at(values, self.caption_key)
-        if not isinstance(text, str) and "txt" in item.detail["members"]:
+        if not isinstance(text, str) and "txt" in _members(item):
             text = _read(item, "txt", MAX_TEXT_BYTES).decode("utf-8", "replace")
         text = text.strip() if isinstance(text, str) else ""
         return (Caption(text, "source:webdataset"),) if text else ()
@@ -206,7 +210,7 @@ class WebDatasetSource(Source):
         from worldloom.catalogs.sample import read_npz
 
         fields = self.camera
-        if fields is None or fields.member not in item.detail["members"]:
+        if fields is None or fields.member not in _members(item):
             return None
         where = f"{item.uri}.{fields.member}"
         arrays = read_npz(_read(item, fields.member, MAX_NPZ_BYTES), where=where)
@@ -225,6 +229,12 @@ class WebDatasetSource(Source):
 
 Members = dict[str, list[int]]
 """Offset and length of a sample's members in its tar, by extension."""
+
+
+def _members(item: SourceItem) -> Members:
+    """Items carry them as one text: what a driver with a million samples would remember longest."""
+    found: Members = json.loads(item.detail["members"])
+    return found
 
 
 def _samples(tar: Path) -> list[tuple[str, Members, tuple[str, str] | None]]:
@@ -267,7 +277,7 @@ def _json_of(item: SourceItem) -> dict[str, Any]:
     Raises:
         BadInput: `bad_sample`.
     """
-    if "json" not in item.detail["members"]:
+    if "json" not in _members(item):
         return {}
     try:
         values = json.loads(_read(item, "json", MAX_JSON_BYTES))
@@ -292,13 +302,13 @@ def _record(item: SourceItem, values: Mapping[str, Any]) -> Clip | None:
         return None
     from worldloom.catalogs.sample import members_to_clip
 
-    names = [name for name in OURS if name in item.detail["members"]]
+    names = [name for name in OURS if name in _members(item)]
     members = {name: _read(item, name, MAX_NPZ_BYTES) for name in names}
     return members_to_clip(item.detail["key"], {"json": json.dumps(values).encode(), **members})
 
 
 def _read(item: SourceItem, extension: str, most: int) -> bytes:
-    offset, length = item.detail["members"][extension]
+    offset, length = _members(item)[extension]
     if length > most:
         raise BadInput("bad_sample", f"member {extension} has {length} bytes, {most} at most", where=item.uri)
     with Path(item.path).open("rb") as file:
