@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from worldloom.pipeline.state import WRITTEN_ANEW, read_state
 
 ITEMS = "items.parquet"
 """Every source item of the last run, in order, with the recipe and fingerprint it was asked for with."""
+
+_INPUTS_AT_ONCE = 10_000
 
 
 def record_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip:
@@ -196,6 +198,15 @@ class Workspace:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk says so, not the file
             raise WorldloomError(f"{where}: damaged ({' '.join(str(error).split())}); {WRITTEN_ANEW}") from None
+
+    def inputs(self) -> Iterator[pa.Table]:
+        """Every video or thing that the job's sources listed, in their order, some at a time: `item`, and `status`,
+        `reason`, `error`, `attempts`, `told` and `at` of its ledger row, null where it has none yet."""
+        for start in range(0, len(self._known.videos), _INPUTS_AT_ONCE):
+            videos = self._known.videos.slice(start, _INPUTS_AT_ONCE)
+            sequences = videos["sequence"].to_numpy()
+            rows = self._ledger.rows(sequences, ("status", "reason", "error", "attempts", "told", "at"))
+            yield rows.add_column(0, "item", videos["item"])
 
     def problems(self) -> list[Entry]:
         """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence."""

@@ -12,6 +12,7 @@ import av
 import duckdb
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from tests.catalogs.numbered_video import number_of, numbered
 from tests.pipeline.fetch.web_server import Asked, WebServer, web_server
@@ -21,6 +22,7 @@ from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.formats.re10k import read_re10k
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.catalogs.video import decode_source
+from worldloom.cli import app
 from worldloom.pipeline.in_process import InProcess
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.parcel import record_members, unpack_parcel
@@ -205,6 +207,17 @@ def test_what_is_not_in_the_mirror_is_fetched_once_and_reported(
     rows = duckdb.sql(f"select attributes.clip_name, frames, source.uri from '{catalog}' order by 1").fetchall()
     assert [row[:2] for row in rows] == [("mirrored", 30), ("one", 30), ("two", 25)]
     assert rows[0][2] == f"https://youtu.be/{ID}" and rows[1][2] == rows[2][2]
+    told = CliRunner().invoke(app, ["status", str(tmp_path / "out"), "--inputs", str(tmp_path / "inputs.csv")])
+    assert told.exit_code == 0 and "6 inputs" in told.output, told.output
+    report = duckdb.sql(
+        f"select uri, status, coalesce(reason, ''), clips from '{tmp_path}/inputs.csv' order by uri"
+    ).fetchall()
+    assert report == [
+        ("busy.txt", "failed", "unreachable", 0), ("gone.txt", "dropped", "gone", 0),
+        ("late.txt", "dropped", "outside_video", 0), ("mirrored.txt", "ok", "", 1), ("one.txt", "ok", "", 1),
+        ("two.txt", "ok", "", 1),
+    ]  # fmt: skip
+    assert "hush" not in (tmp_path / "inputs.csv").read_text()
     for path in (tmp_path / "out").rglob("*"):
         assert path.is_dir() or path.suffix == ".video" or b"hush" not in path.read_bytes(), path
 
