@@ -150,6 +150,13 @@ def test_hostile_words_are_shown_as_words(pages: dict[str, Page]) -> None:
     assert page.data["events"][-1]["exit_cause"] == HOSTILE
 
 
+def test_attributes_keep_their_digits(tmp_path: Path) -> None:
+    clip = bare_clip()
+    clip.attributes = {"claimed_fps": 29.97003, "indoors": False, "scene": "kitchen"}
+    said = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", write(tmp_path, clip).html)
+    assert {("claimed_fps", "29.97"), ("indoors", "no"), ("scene", "kitchen")} <= set(said)
+
+
 def test_a_command_to_type_is_quoted(pages: dict[str, Page]) -> None:
     commands = re.findall(r"<dd><code>(.*?)</code></dd>", pages["hostile"].html, re.S)
     assert [shlex.split(html.unescape(command))[2] for command in commands if "annotate" not in command] == [

@@ -150,7 +150,7 @@ def _in_order(clip: Clip) -> list[tuple[str, Any]]:
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return as_figure(value) if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _depth_notes(depth: DepthView | None) -> list[str]:

@@ -204,7 +204,7 @@ class _Writer:
         rr = self.rr
         frames = np.arange(self.clip.frames)
         joints = np.asarray(hands.joints, np.float64)
-        seen: np.ndarray = np.isfinite(joints).all(axis=-1)
+        seen = np.asarray(np.isfinite(joints).all(axis=-1))
         bones = bones_of(hands.names)
         for side, colour in HAND_COLOURS.items():
             mine = [j for j, name in enumerate(hands.names) if name.lower().startswith(side)]
