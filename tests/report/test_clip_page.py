@@ -137,8 +137,8 @@ def test_the_policy_allows_the_pages_own_files_alone(pages: dict[str, Page], nam
     }  # fmt: skip
     assert not any(word == "style" or word.startswith("on") for _, values in page.tags for word in values)
     scripts = page.of("script")
-    assert [script.get("src", "") for script in scripts] == ["../assets/clip.js", ""]
-    assert scripts[1]["type"] == "application/json"
+    assert [script.get("src", "") for script in scripts] == ["../assets/clip_drawing.js", "../assets/clip.js", ""]
+    assert scripts[-1]["type"] == "application/json"
 
 
 def test_hostile_words_are_shown_as_words(pages: dict[str, Page]) -> None:
@@ -150,6 +150,13 @@ def test_hostile_words_are_shown_as_words(pages: dict[str, Page]) -> None:
     assert page.data["events"][-1]["exit_cause"] == HOSTILE
 
 
+def test_attributes_keep_their_digits(tmp_path: Path) -> None:
+    clip = bare_clip()
+    clip.attributes = {"claimed_fps": 29.97003, "indoors": False, "scene": "kitchen"}
+    said = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", write(tmp_path, clip).html)
+    assert {("claimed_fps", "29.97"), ("indoors", "no"), ("scene", "kitchen")} <= set(said)
+
+
 def test_a_command_to_type_is_quoted(pages: dict[str, Page]) -> None:
     commands = re.findall(r"<dd><code>(.*?)</code></dd>", pages["hostile"].html, re.S)
     assert [shlex.split(html.unescape(command))[2] for command in commands if "annotate" not in command] == [
@@ -159,7 +166,7 @@ def test_a_command_to_type_is_quoted(pages: dict[str, Page]) -> None:
 
 def test_the_script_and_the_style_reach_for_nothing() -> None:
     style = (ASSETS / "clip.css").read_text(encoding="utf-8")
-    script = (ASSETS / "clip.js").read_text(encoding="utf-8")
+    script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("clip_drawing.js", "clip.js"))
     assert not re.search(r"url\(|@import|https?:|expression\(", style)
     assert re.findall(r"https?://\S+?(?=\")", script) == ["http://www.w3.org/2000/svg"]  # a name, never fetched
     reaches = r"fetch|XMLHttp|WebSocket|import\(|localStorage|cookie"

@@ -137,7 +137,10 @@ def test_a_reversed_clip_refers_to_its_parents_frames_backwards(tmp_path: Path, 
     np.testing.assert_allclose(nanoseconds / 1e9, np.arange(FRAMES)[::-1] / 16, atol=1e-4)
     with pytest.raises(BadInput, match="frame 99 is wanted of a video of 81"):
         write_recording(replace(clip, frame_index=np.array([0, 99])), tmp_path / "b.rrd")
-    assert not (tmp_path / "b.rrd").exists()
+    for lost in (b"no video at all", b"", tmp_path / "gone.mp4"):
+        with pytest.raises(BadInput, match="cannot be read"):
+            write_recording(replace(clip, video=lost), tmp_path / "c.rrd")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.rrd"]
 
 
 def test_depth_stands_where_it_was_seen(recording: Recording, clip: Clip) -> None:

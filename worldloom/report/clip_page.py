@@ -1,7 +1,7 @@
 """The page of one clip: video, path from above, depth, and all labels on one timeline, moved by one cursor.
 
-The page is one HTML file beside which `clip.css` and `clip.js` lie (`worldloom/report/assets`); it opens from a folder
-without a server, loads nothing from elsewhere, and its pictures and tables can be read without the script.
+The page is one HTML file beside which its style and scripts lie (`worldloom/report/assets`); it opens from a folder
+without a server, loads nothing from elsewhere, and its pictures and tables can be read without the scripts.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def write_clip_page(
             film strip stands in.
         truth: the same frames as rendered, shown beside the estimates.
         facts: small print by name; `working folder` or `dataset` goes into the commands to type next.
-        assets: folder of `clip.css` and `clip.js`.
+        assets: folder of `clip.css`, `clip_drawing.js` and `clip.js`.
         previous: page of the clip before this one; empty for none.
         following: page of the clip after this one.
         home: page of the whole collection; empty for none.
@@ -150,7 +150,7 @@ def _in_order(clip: Clip) -> list[tuple[str, Any]]:
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return as_figure(value) if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _depth_notes(depth: DepthView | None) -> list[str]:

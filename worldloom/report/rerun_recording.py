@@ -57,9 +57,11 @@ def write_recording(clip: Clip, path: Path) -> Path:
             recording.set_log_time_enabled(False)  # when it was written says nothing about the clip
             _Writer(rr, recording, clip).write()
             recording.flush()
+            recording.disconnect()
+            unfinished.replace(path)
         finally:
             recording.disconnect()
-    unfinished.replace(path)
+            unfinished.unlink(missing_ok=True)
     return path
 
 
@@ -150,15 +152,17 @@ class _Writer:
         clip, rr = self.clip, self.rr
         if clip.video is None:
             return
-        if isinstance(clip.video, bytes):
-            asset = rr.AssetVideo(contents=clip.video, media_type="video/mp4")
-        else:
-            asset = rr.AssetVideo(path=clip.video, media_type="video/mp4")
-        times_ns = np.asarray(asset.read_frame_timestamps_nanos(), np.int64)
+        where = clip.video if isinstance(clip.video, Path) else None
+        try:
+            content = clip.video if isinstance(clip.video, bytes) else clip.video.read_bytes()
+            asset = rr.AssetVideo(contents=content, media_type="video/mp4")
+            times_ns = np.asarray(asset.read_frame_timestamps_nanos(), np.int64)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise BadInput("damaged", f"the video of clip {clip.key} cannot be read ({error})", where=where) from None
         index = np.arange(clip.frames) if clip.frame_index is None else np.asarray(clip.frame_index, np.int64)
         if len(index) and int(index.max()) >= len(times_ns):
             message = f"frame {int(index.max())} is wanted of a video of {len(times_ns)}"
-            raise BadInput("bad_index", message, where=clip.video if isinstance(clip.video, Path) else None)
+            raise BadInput("bad_index", message, where=where)
         self.static(f"{IMAGE}/video", asset)
         self.columns(f"{IMAGE}/video", np.arange(len(index)),
                      rr.VideoFrameReference.columns_nanos(times_ns[index]))  # fmt: skip
@@ -204,7 +208,7 @@ class _Writer:
         rr = self.rr
         frames = np.arange(self.clip.frames)
         joints = np.asarray(hands.joints, np.float64)
-        seen: np.ndarray = np.isfinite(joints).all(axis=-1)
+        seen = np.asarray(np.isfinite(joints).all(axis=-1))
         bones = bones_of(hands.names)
         for side, colour in HAND_COLOURS.items():
             mine = [j for j, name in enumerate(hands.names) if name.lower().startswith(side)]

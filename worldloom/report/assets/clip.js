@@ -1,5 +1,5 @@
 // The page of one clip: one cursor moves the video, its overlays, the path, the depth map and the timeline.
-// Frame i is shown from i / fps to (i + 1) / fps; seeking goes to the middle of a frame, so that rounding never shows
+// What it draws stands in clip_drawing.js. Frame i is shown from i / fps to (i + 1) / fps; seeking goes to the middle of a frame, so that rounding never shows
 // its neighbour. Nothing is loaded but the video; all values come from the JSON block of the page, as text.
 "use strict";
 
@@ -8,8 +8,6 @@
   const data = JSON.parse(one("clip-data").textContent);
   const { fps, frames } = data;
   const last = frames - 1;
-  const SUBJECT_COLOURS = ["#ffb454", "#5cc8ff", "#ff7d9c", "#8fe388", "#c9a2ff", "#ffe066", "#4de0c6", "#ff9f7a"];
-  const HAND_COLOURS = { left: "#5cc8ff", right: "#ffb454" };
   const DIRECTIONS = [[0, 0], [0, 1], [0, -1], [-1, 0], [1, 0], [-1, 1], [1, 1], [-1, -1], [1, -1]];
 
   let video = one("video");
@@ -115,6 +113,9 @@
     update();
   }
 
+  const shows = (what) => !one(`show-${what}`) || one(`show-${what}`).checked;
+  const draw = overlayOf(data, one("overlay"), shows);
+  const place = one("plan") && planOf(data, one("plan"), (to) => (pause(), seek(to)));
   const filmPictures = () => [...document.querySelectorAll(".film img")];
 
   // --- what moves with the cursor ------------------------------------------------------------------------------------
@@ -133,11 +134,11 @@
       if (picture && still.src !== picture.src) still.src = picture.src;
     }
     nearestMap();
-    placeOnPlan();
+    if (place) place(frame);
     press("pad-move", data.actions ? data.actions.move[frame] : data.truth && data.truth.move[frame]);
     press("pad-view", data.actions ? data.actions.view[frame] : data.truth && data.truth.view[frame]);
     say();
-    draw();
+    draw(frame);
     keepInSight();
   }
 
@@ -161,7 +162,7 @@
     }
   }
 
-  const known = (value) => value !== null && value !== undefined;
+  const known = isKnown;
   const figure = (value, digits = 2) => (known(value) ? value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1") : "–");
 
   // Lines of [name, value] about a frame; short ones for the tooltip.
@@ -214,146 +215,6 @@
     const made = document.createElement(tag);
     made.textContent = text;
     return made;
-  }
-
-  // --- overlays ------------------------------------------------------------------------------------------------------
-  const stage = one("stage");
-  const canvas = one("overlay");
-  const brush = canvas.getContext("2d");
-  const on = (id) => !one(id) || one(id).checked;
-
-  function draw() {
-    const { clientWidth: width, clientHeight: height } = canvas;
-    const dense = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
-      canvas.width = Math.round(width * dense);
-      canvas.height = Math.round(height * dense);
-    }
-    const scale = Math.min(width / data.width, height / data.height);
-    brush.setTransform(dense, 0, 0, dense, 0, 0);
-    brush.clearRect(0, 0, width, height);
-    brush.save();
-    brush.translate((width - data.width * scale) / 2, (height - data.height * scale) / 2);
-    brush.beginPath();
-    brush.rect(0, 0, data.width * scale, data.height * scale);
-    brush.clip();
-    if (data.subjects && on("show-boxes")) {
-      const crowded = data.subjects.filter((subject) => subject.boxes[frame - subject.first]).length > 8;
-      data.subjects.forEach((subject, s) => drawBox(subject, s, scale, crowded));
-    }
-    if (data.hands && on("show-hands")) drawHands(scale);
-    brush.restore();
-  }
-
-  function drawBox(subject, s, scale, crowded) {
-    const box = subject.boxes[frame - subject.first];
-    if (!box) return;
-    const [x0, y0, x1, y1] = box.map((value) => value * scale);
-    const seen = subject.visibility[frame] || 0;
-    const colour = SUBJECT_COLOURS[s % SUBJECT_COLOURS.length];
-    brush.setLineDash(seen >= 0.1 ? [] : [5, 4]);
-    for (const [ink, thick] of [["rgba(10,16,22,.75)", 4], [colour, 2]]) {
-      brush.strokeStyle = ink;
-      brush.lineWidth = thick;
-      brush.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    }
-    brush.setLineDash([]);
-    const words = crowded ? `${subject.id}` : `${subject.label.slice(0, 24)} ${subject.id} · ${seen.toFixed(2)}`;
-    brush.font = "600 12px system-ui, sans-serif";
-    const long = brush.measureText(words).width + 10;
-    const left = Math.max(0, Math.min(x0 - 1, data.width * scale - long));
-    const top = y0 >= 18 ? y0 - 18 : Math.min(Math.max(y0, 0), data.height * scale - 18);
-    brush.fillStyle = colour;
-    brush.fillRect(left, top, long, 18);
-    brush.fillStyle = "#10181f";
-    brush.fillText(words, left + 5, top + 13);
-  }
-
-  function drawHands(scale) {
-    const pixels = data.hands.pixels[frame];
-    if (!pixels) return;
-    const at = (j) => (known(pixels[2 * j]) ? [pixels[2 * j] * scale, pixels[2 * j + 1] * scale] : null);
-    const colour = (j) => (data.hands.names[j].toLowerCase().startsWith("right") ? HAND_COLOURS.right : HAND_COLOURS.left);
-    brush.lineCap = "round";
-    for (const [thick, ink] of [[4.5, () => "rgba(10,16,22,.6)"], [2.2, colour]]) {
-      brush.lineWidth = thick;
-      for (const [a, b] of data.hands.bones) {
-        const [from, to] = [at(a), at(b)];
-        if (!from || !to) continue;
-        brush.strokeStyle = ink(b);
-        brush.beginPath();
-        brush.moveTo(...from);
-        brush.lineTo(...to);
-        brush.stroke();
-      }
-    }
-    data.hands.names.forEach((_, j) => {
-      const place = at(j);
-      if (!place) return;
-      brush.fillStyle = colour(j);
-      brush.beginPath();
-      brush.arc(...place, 2.6, 0, 2 * Math.PI);
-      brush.fill();
-    });
-  }
-
-  // --- the path from above -------------------------------------------------------------------------------------------
-  const plan = one("plan");
-  const marker = {};
-
-  function drawn(tag, kind) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    made.setAttribute("class", kind);
-    one("plan-cursor").append(made);
-    return made;
-  }
-
-  function preparePlan() {
-    if (!plan) return;
-    if (data.plan.true) Object.assign(marker, { trueCone: drawn("path", "cone true"), trueDot: drawn("circle", "dot true") });
-    Object.assign(marker, { cone: drawn("path", "cone"), dot: drawn("circle", "dot") });
-    plan.addEventListener("click", (event) => {
-      const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(plan.getScreenCTM().inverse());
-      let best = null;
-      data.plan.place.forEach((place, i) => {
-        if (!known(place[0])) return;
-        const away = Math.hypot(place[0] - point.x, place[1] - point.y);
-        if (!best || away < best.away - 1e-9) best = { away, i };
-      });
-      if (best) {
-        pause();
-        seek(best.i);
-      }
-    });
-  }
-
-  function placeOnPlan() {
-    if (!plan) return;
-    const half = data.camera ? data.camera.half_view_deg : [30];
-    const angle = ((half[half.length > 1 ? frame : 0] || 30) * Math.PI) / 180;
-    if (data.plan.true) mark(marker.trueDot, marker.trueCone, data.plan.true[frame], data.plan.true_heading[frame], angle);
-    mark(marker.dot, marker.cone, data.plan.place[frame], data.plan.heading[frame], angle);
-  }
-
-  function mark(dot, cone, place, heading, angle) {
-    const there = place && known(place[0]);
-    dot.setAttribute("r", there ? 6 : 0);
-    if (there) {
-      dot.setAttribute("cx", place[0]);
-      dot.setAttribute("cy", place[1]);
-    }
-    if (!there || !heading || !known(heading[0])) {
-      cone.setAttribute("d", "");
-      return;
-    }
-    const [x, y] = place;
-    const reach = 46;
-    const side = (turn) => [
-      x + reach * (heading[0] * Math.cos(turn) - heading[1] * Math.sin(turn)),
-      y + reach * (heading[0] * Math.sin(turn) + heading[1] * Math.cos(turn)),
-    ].map((value) => value.toFixed(1));
-    const wide = angle > Math.PI / 2 ? 1 : 0;
-    cone.setAttribute("d", `M${x} ${y}L${side(-angle)}A${reach} ${reach} 0 ${wide} 1 ${side(angle)}Z`);
   }
 
   // --- the timeline --------------------------------------------------------------------------------------------------
@@ -491,8 +352,8 @@
     speed = Number(event.target.value);
     if (again) play();
   });
-  for (const id of ["show-boxes", "show-hands"]) if (one(id)) one(id).addEventListener("change", draw);
-  new ResizeObserver(draw).observe(stage);
+  for (const id of ["show-boxes", "show-hands"]) if (one(id)) one(id).addEventListener("change", () => draw(frame));
+  new ResizeObserver(() => draw(frame)).observe(one("stage"));
 
   if (video) {
     video.controls = false;
@@ -507,7 +368,6 @@
     video.addEventListener("error", failed);
     if (video.error) failed();
   }
-  preparePlan();
   prepareTimeline();
   const start = fromAddress() ?? 0;
   if (video && video.readyState < 1) video.addEventListener("loadedmetadata", () => seek(frame), { once: true });
