@@ -69,7 +69,7 @@ def pack(
     Raises:
         ManifestConflict: somebody else committed since `before`.
     """
-    there = _catalog(work, before) if append and before is not None else None
+    there = catalog_of(work, before) if append and before is not None else None
     if there is not None:
         chosen = _without(chosen, set(there["key"].to_pylist()))
     shards = list(plan_shards(chosen, operations, work.job.pack, work.job.ingest.crf))
@@ -111,7 +111,8 @@ def pack(
     return packed
 
 
-def _catalog(work: Work, manifest: Manifest) -> pa.Table:
+def catalog_of(work: Work, manifest: Manifest) -> pa.Table:
+    """The catalog of the dataset that the job adds to."""
     return open_catalog(open_store(work.layout.dataset), manifest)
 
 
