@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.catalogs.edited import KEYS, build, clip, six_clips
@@ -48,6 +48,7 @@ def test_addresses_that_do_not_tell_have_no_identity() -> None:
 
 
 @given(SMALL)
+@settings(deadline=None, max_examples=60)
 def test_components_are_what_following_every_link_finds(rows: list[list[str | None]]) -> None:
     columns = [pa.array([row[place] for row in rows], pa.string()) for place in range(3)]
     found = linked(len(rows), [(np.arange(len(rows)), column) for column in columns])

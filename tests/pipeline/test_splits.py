@@ -65,6 +65,7 @@ def bound(one: Row, other: Row, rules: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("rules", RULES)
 @given(rows=catalogs())
+@settings(deadline=None, max_examples=60)
 def test_what_belongs_together_is_never_parted(rules: dict[str, Any], rows: list[Row]) -> None:
     side = split_of(rows, rules)
     for one in rows:
@@ -74,6 +75,7 @@ def test_what_belongs_together_is_never_parted(rules: dict[str, Any], rows: list
 
 @pytest.mark.parametrize("rules", RULES)
 @given(rows=catalogs(), order=st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=60)
 def test_the_order_does_not_matter(rules: dict[str, Any], rows: list[Row], order: Any) -> None:
     mixed = list(rows)
     order.shuffle(mixed)
@@ -82,6 +84,7 @@ def test_the_order_does_not_matter(rules: dict[str, Any], rows: list[Row], order
 
 @pytest.mark.parametrize("rules", RULES)
 @given(rows=catalogs(), others=catalogs(prefix="x"))
+@settings(deadline=None, max_examples=60)
 def test_unrelated_clips_move_nothing(rules: dict[str, Any], rows: list[Row], others: list[Row]) -> None:
     for one in others:
         one["uri"] = one["uri"].replace("1.mp4", "x1.mp4")
@@ -90,13 +93,14 @@ def test_unrelated_clips_move_nothing(rules: dict[str, Any], rows: list[Row], ot
 
 
 @given(rows=catalogs())
+@settings(deadline=None, max_examples=60)
 def test_a_share_at_the_end_moves_nothing_between_the_sides_before(rows: list[Row]) -> None:
     before, after = split_of(rows, {"test": 0.3}), split_of(rows, {"test": 0.3, "val": 0.3})
     assert all(after[key] == side or (side, after[key]) == ("train", "val") for key, side in before.items())
 
 
 @given(rows=catalogs(), data=st.data())
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=60)
 def test_what_lies_in_a_dataset_keeps_its_split(rows: list[Row], data: st.DataObject) -> None:
     old = {row["key"]: data.draw(st.sampled_from(["train", "test", None])) for row in rows}
     placed = [{**row, "split": old[row["key"]]} for row in rows]
