@@ -65,8 +65,8 @@ def test_a_takedown_while_a_job_packs_is_not_undone(out: Path, append: bool, mon
         write_video(out.parent / "videos" / "2.mp4", 23, 2)
     job = job_in(out, 1.0 if append else 2.0)
 
-    def meanwhile(*arguments: Any) -> tuple[Chosen, Any]:
-        found = compose(*arguments)
+    def meanwhile(*arguments: Any, **named: Any) -> tuple[Chosen, Any]:
+        found = compose(*arguments, **named)
         remove(dataset, [key])
         return found
 

@@ -184,6 +184,8 @@ def test_a_side_without_clips_is_told() -> None:
     [
         ({"by": "scenes"}, "scenes"),
         ({"by": "attributes."}, "attributes"),
+        ({"by": "attributes.A b"}, "attributes"),
+        ({"by": "weather.x"}, "weather"),
         ({"test": 0.7, "val": 0.4}, "add up to 1.1"),
         ({"shares": {"train": 0.5}}, "what is left"),
         ({"shares": {"val": 0.5}}, "key of its own"),
@@ -198,6 +200,7 @@ def test_rules_that_cannot_be_meant_are_refused(values: dict[str, Any], word: st
 
 def test_rules_name_the_attribute() -> None:
     found = [
-        Split(by=by).attribute for by in ("source", "clip", "scene", "subject", "attributes.scene", "attributes.a b")
+        Split(by=by).attribute
+        for by in ("source", "clip", "scene", "subject", "attributes.scene", "attributes.light_2")
     ]
-    assert found == ["", "", "scene", "subject", "scene", "a b"]
+    assert found == ["", "", "scene", "subject", "scene", "light_2"]

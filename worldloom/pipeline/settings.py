@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from worldloom.catalogs.attributes import NAME
 from worldloom.catalogs.config import Strict, digest, nearest
 from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.operation import LIMIT_AT_MOST
@@ -138,7 +138,7 @@ class Split(Strict):
     @field_validator("by")
     @classmethod
     def _something_clips_have(cls, value: str) -> str:
-        if value in _SPLIT_BY or re.fullmatch(r"attributes\.[^.\s][^.]{0,99}", value):
+        if value in _SPLIT_BY or ("." in value and NAME.match(value.removeprefix("attributes."))):
             return value
         raise ValueError(f"'{value}' is none of {', '.join(_SPLIT_BY)} or attributes.NAME{nearest(value, _SPLIT_BY)}")
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from worldloom.catalogs.attributes import as_text
 from worldloom.catalogs.catalog import catalog_table, columns_of_rows, matching, united
 from worldloom.catalogs.clip import clip_key
 from worldloom.catalogs.config import nearest
@@ -192,7 +193,7 @@ def _attribute(ledger: Ledger, clips: KnownClips, name: str) -> tuple[list[str |
             attributes = row.get("attributes") or {}
             known.update(attributes)
             value = attributes.get(name)
-            values.append(None if value in (None, "") else str(value))
+            values.append(None if value in (None, "") else as_text(value))
     return values, known
 
 
@@ -204,7 +205,7 @@ def _placed_rows(placed: pa.Table, attribute: str) -> pa.Table:
         values = placed["attributes"].combine_chunks()
         if values.type.get_field_index(attribute) >= 0:
             found = pc.struct_field(values, attribute).to_pylist()
-            columns["value"] = [None if value in (None, "") else str(value) for value in found]
+            columns["value"] = [None if value in (None, "") else as_text(value) for value in found]
     return rows_to_split(columns)
 
 
