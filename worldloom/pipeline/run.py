@@ -225,7 +225,8 @@ class _Run:
         self.tables.append(tally)
         self.notes += chosen.notes
         if self._wants("pack"):
-            self.packed = pack(self.work, chosen, self.operations, before, append=self.job.pack.append)
+            append, tables = self.job.pack.append, tuple(self.tables)
+            self.packed = pack(self.work, chosen, self.operations, before, append=append, tables=tables)
             self.notes += self.packed.notes
             if not self.dry:
                 self.tables.append(self.packed.tally)
