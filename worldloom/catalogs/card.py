@@ -86,10 +86,10 @@ def stale_copies(dataset: Path | str) -> dict[str, int]:
     return found
 
 
-def renew_card(dataset: Path | str) -> None:
+def renew_card(dataset: Path | str, left_out: Sequence[Mapping[str, Any]] | None = None) -> None:
     """As `write_card`, where the card or the copy of the manifest is missing or out of date."""
     if stale_copies(dataset):
-        write_card(dataset)
+        write_card(dataset, left_out=left_out)
 
 
 def _scores(store: Store, scorecard: Path | Mapping[str, Any] | None) -> list[dict[str, Any]]:

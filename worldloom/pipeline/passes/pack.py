@@ -110,7 +110,7 @@ def pack(
         )
     if not packed.committed and (last := latest_or_none(work.layout.dataset)) is not None:
         packed.manifest = last.number
-        renew_card(work.layout.dataset)  # killed between the commit and the card
+        renew_card(work.layout.dataset, left_out(tables))  # killed between the commit and the card
     return packed
 
 
