@@ -168,7 +168,8 @@ def _rows_to_split(
 ) -> pa.Table:
     """All clips, and below them those of the dataset that stay where they are."""
     columns: dict[str, Any] = {name: clips.table[name] for name in ("key", "sha256", "uri", "parents")}
-    values, known = [None] * len(clips), set[str]()
+    values: list[str | None] = [None] * len(clips)
+    known: set[str] = set()
     if name := rules.split.attribute:
         values, known = _attribute(ledger, clips, name)
     if duplicates is not None:
