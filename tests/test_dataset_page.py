@@ -34,7 +34,8 @@ class Block(NamedTuple):
 
 def blocks() -> list[Block]:
     """Code that is run, each with the text block that follows it at once."""
-    found = list(BLOCK.finditer(PAGE.read_text()))
+    page = PAGE.read_text()
+    found = list(BLOCK.finditer(page))
     made = []
     for number, match in enumerate(found):
         if match[1] in ("python", "sql", "sh"):

@@ -31,5 +31,5 @@ def verify(
     if report.problems:
         console.say(f"{len(report.problems)} problems; the same job run again rebuilds shards from its working folder")
         raise typer.Exit(1)
-    console.say("no problems" if not report.leaks else "no problems but what the splits leak")
+    console.say("no problems" if not report.leaks else "no problems, but the splits leak")
     console.following(f"worldloom inspect {dataset}")
