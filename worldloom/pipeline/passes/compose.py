@@ -12,9 +12,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from worldloom.catalogs.attributes import as_text
 from worldloom.catalogs.catalog import catalog_table, columns_of_rows, matching, united
 from worldloom.catalogs.clip import clip_key
 from worldloom.catalogs.config import nearest
@@ -24,8 +22,9 @@ from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.operation import Operation
+from worldloom.pipeline.passes.split_rows import rows_of_clips
 from worldloom.pipeline.settings import Compose, Derive
-from worldloom.pipeline.splits import Sides, draw_sides, empty_sides, rows_to_split, share_of
+from worldloom.pipeline.splits import Sides, draw_sides, empty_sides, share_of
 
 BATCH = 16_384
 """Clips whose figures are in memory at once; each batch asks the ledger once per operation."""
@@ -137,7 +136,7 @@ def compose(
         keys = np.array(clips.table["key"].take(pa.array(kept)).to_pylist())
         reasons.drop(np.sort(kept[np.argsort(keys, kind="stable")[rules.limit :]]), "over_limit")
         kept = np.flatnonzero(reasons.codes < 0)
-    sides = draw_sides(_rows_to_split(rules, clips, ledger, placed, duplicates), rules.split)
+    sides = draw_sides(rows_of_clips(rules.split, clips, ledger, placed, duplicates), rules.split)
     chosen = _samples(rules, clips, kept, sides)
     gone = {row["key"] for row in removed if "key" in row}
     if gone and len(chosen) > len(kept):
@@ -161,53 +160,6 @@ def _samples(rules: Compose, clips: KnownClips, kept: np.ndarray, sides: Sides) 
     number = kept[np.concatenate(rows)]
     length = np.concatenate(lengths).astype(np.int64)
     return Chosen(clips, number, made, sides.side[number], sides.names, length, sides.notes)
-
-
-def _rows_to_split(
-    rules: Compose, clips: KnownClips, ledger: Ledger, placed: pa.Table | None, duplicates: np.ndarray | None
-) -> pa.Table:
-    """All clips, and below them those of the dataset that stay where they are."""
-    columns: dict[str, Any] = {name: clips.table[name] for name in ("key", "sha256", "uri", "parents")}
-    values: list[str | None] = [None] * len(clips)
-    known: set[str] = set()
-    if name := rules.split.attribute:
-        values, known = _attribute(ledger, clips, name)
-    if duplicates is not None:
-        columns["duplicates"] = pa.array(duplicates, pa.int64(), mask=duplicates < 0)
-    tables = [rows_to_split({**columns, "value": values})]
-    if placed is not None:
-        tables.append(_placed_rows(placed, name))
-    rows = pa.concat_tables(tables)
-    if name and len(clips) and rows["value"].null_count == len(rows):
-        raise UsageError(f"compose.split.by: no clip has the attribute '{name}'{nearest(name, sorted(known))}")
-    return rows
-
-
-def _attribute(ledger: Ledger, clips: KnownClips, name: str) -> tuple[list[str | None], set[str]]:
-    """Value of an attribute per clip as text, and the names of all attributes that clips have."""
-    values: list[str | None] = []
-    known: set[str] = set()
-    videos = clips.videos["sequence"].fill_null(-1).to_numpy()[clips.column("video")]
-    for start in range(0, len(clips), BATCH):
-        keys = clips.table["key"].slice(start, BATCH).to_pylist()
-        for row in _ingested_rows(ledger, keys, videos[start : start + BATCH], ["attributes"]):
-            attributes = row.get("attributes") or {}
-            known.update(attributes)
-            value = attributes.get(name)
-            values.append(None if value in (None, "") else as_text(value))
-    return values, known
-
-
-def _placed_rows(placed: pa.Table, attribute: str) -> pa.Table:
-    source = placed["source"].combine_chunks()
-    columns: dict[str, Any] = {name: placed[name] for name in ("key", "parents", "split")}
-    columns |= {name: source.field(name) for name in ("sha256", "uri")}
-    if attribute and "attributes" in placed.column_names and pa.types.is_struct(placed["attributes"].type):
-        values = placed["attributes"].combine_chunks()
-        if values.type.get_field_index(attribute) >= 0:
-            found = pc.struct_field(values, attribute).to_pylist()
-            columns["value"] = [None if value in (None, "") else as_text(value) for value in found]
-    return rows_to_split(columns)
 
 
 def check_conditions(rules: Compose, operations: Sequence[str]) -> None:
