@@ -229,8 +229,8 @@ def clips_of(licences: Sequence[tuple[str, str]], **attributes: Any) -> list[dic
 def test_what_may_not_be_passed_on_is_said(dataset: Path, tmp_path: Path) -> None:
     rows = clips_of([("egodex", "CC BY-NC-ND"), ("folder", "MIT"), ("folder", ""), ("realestate10k", "CC-BY-4.0")])
     text = readme(latest(dataset), figures_of(rows, tmp_path))
-    assert "> **Do not pass these on: 1 clips (egodex) are under CC BY-NC-ND.**" in text
-    assert "> **Nobody said under which licence 1 clips are.**" in text
+    assert "> **Do not pass on what is under CC BY-NC-ND (egodex; clips: 1).**" in text
+    assert "> **Nobody stated the licence of some clips (1).**" in text
     assert "| CC BY-NC-ND | 1 | NO | no | yes |  |" in text
     assert "| CC-BY-4.0 | 1 | yes | yes | yes | https://creativecommons.org/licenses/by/4.0/ |" in text
     assert "| unknown | 1 | nobody said so |" in text

@@ -256,14 +256,15 @@ def _licences(figures: CardFigures) -> str:
     for stated in sorted(clips):
         found = known_licence(stated)
         if found is not None and found.adapted == "no":
-            what = f"{clips[stated]} clips ({', '.join(sorted(map(cell, kinds[stated])))}) are under {cell(stated)}"
+            of = ", ".join(sorted(map(cell, kinds[stated])))
             parts.append(
-                f"> **Do not pass these on: {what}.** It allows no adapted copies, and a clip is one: cut, encoded "
-                "anew and labelled. Share the job that made this dataset, and let others run it on their own copy."
+                f"> **Do not pass on what is under {cell(stated)} ({of}; clips: {clips[stated]}).** It allows no "
+                "adapted copies, and a clip is one: cut, encoded anew and labelled. Share the job that made this "
+                "dataset, and let others run it on their own copy."
             )
         if not is_stated(stated):
             parts.append(
-                f"> **Nobody said under which licence {clips[stated]} clips are.** Find out before this leaves your "
+                f"> **Nobody stated the licence of some clips ({clips[stated]}).** Find out before this leaves your "
                 "hands."
             )
     return "\n\n".join(parts)
