@@ -62,13 +62,19 @@ class WorldsSource(Source):
         ]
 
     def items(self) -> Iterator[SourceItem]:
-        """One item per plan."""
+        """One item per plan; its place is the attribute `scene`, what it was drawn for is `plan`."""
         from worldloom.synth.render import VERSION
 
         source = self.model_dump(mode="json")
         for plan in self.worlds():
             values = plan.model_dump(mode="json")
-            yield SourceItem(source, plan.name, licence=self.licence, plan=values, made_by=f"renderer {VERSION}")
+            attributes: dict[str, str | float | bool] = {"scene": plan.place}
+            if plan.kind:
+                attributes["plan"] = plan.kind
+            made_by = f"renderer {VERSION}"
+            yield SourceItem(
+                source, plan.name, licence=self.licence, plan=values, made_by=made_by, attributes=attributes
+            )
 
     def check(self, where: str, fps: float | None, height: int | None, max_seconds: float) -> None:
         """Truth is known frame by frame, so worlds must be rendered as the clips shall be."""
