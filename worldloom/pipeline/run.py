@@ -27,6 +27,7 @@ from worldloom.pipeline.operations import ingest_recipe, plan_operations
 from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
 from worldloom.pipeline.passes.compose import compose, empty_split
+from worldloom.pipeline.passes.dropped import write_dropped
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
 from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
@@ -222,6 +223,8 @@ class _Run:
         removed = removed_list(before) if before is not None else []
         chosen, tally = compose(self.job.compose, clips, self.operations, self.ledger, removed)
         self.tables.append(tally)
+        if not self.dry:
+            write_dropped(self.layout, chosen.dropped)
         if note := empty_split(self.job.compose, chosen):
             self.notes.append(note)
         if self._wants("pack"):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -18,10 +18,12 @@ from worldloom.catalogs.clip import clip_key
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import columns_told
+from worldloom.pipeline.duplicates import Copies, find_duplicates, told, worse_copies
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.operation import Operation
+from worldloom.pipeline.passes.dropped import SCHEMA, dropped_table
 from worldloom.pipeline.settings import Compose, Derive
 
 BATCH = 16_384
@@ -29,6 +31,10 @@ BATCH = 16_384
 
 TAKEN_DOWN = "taken_down"
 """Reason of a clip that was removed from the dataset for good: no later run brings it back."""
+
+
+DUPLICATE = "duplicate"
+"""Reason of a clip that shows what a better one shows."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Chosen:
         operation: what is done to it: empty, `reverse:loop`, `reverse:plain` or `window:<start>:<stop>`.
         test: whether it is for testing; otherwise for training.
         frames: how many it will have.
+        dropped: clips that are left out, and why; see `worldloom.pipeline.passes.dropped`.
     """
 
     clips: KnownClips
@@ -48,6 +55,7 @@ class Chosen:
     operation: list[str]
     test: np.ndarray
     frames: np.ndarray
+    dropped: pa.Table = field(default_factory=SCHEMA.empty_table)
 
     def __len__(self) -> int:
         return len(self.number)
@@ -55,7 +63,7 @@ class Chosen:
     def take(self, rows: np.ndarray) -> Chosen:
         """Some of them, in the order given."""
         operation = [self.operation[row] for row in rows.tolist()]
-        return Chosen(self.clips, self.number[rows], operation, self.test[rows], self.frames[rows])
+        return Chosen(self.clips, self.number[rows], operation, self.test[rows], self.frames[rows], self.dropped)
 
     def order(self) -> np.ndarray:
         """Where each stands among the others: a hash, so that what is derived does not follow its parent.
@@ -122,6 +130,7 @@ def compose(
     if gone and len(chosen) > len(kept):
         there = np.array([key not in gone for key in chosen.sample_keys()], bool)
         chosen = chosen.take(np.flatnonzero(there))
+    chosen = replace(chosen, dropped=reasons.table(clips))
     return chosen, Tally.counted("compose", reasons.ends(), out=len(chosen))
 
 
@@ -225,11 +234,15 @@ class _Reasons:
     Attributes:
         codes: per clip, a number into `words`; -1 where it stays.
         words: reasons.
+        told: by number of a clip, what more there is to say, plain JSON values.
+        copies: near-duplicates, where they were looked for: `duplicate_groups` takes them, to look only once.
     """
 
     def __init__(self, count: int) -> None:
         self.codes = np.full(count, -1, np.int32)
         self.words: list[str] = []
+        self.told: dict[int, dict[str, Any]] = {}
+        self.copies: Copies | None = None
 
     def drop(self, rows: np.ndarray, reason: str) -> None:
         """Drop these rows, numbers or a mask, unless they are dropped already."""
@@ -237,6 +250,11 @@ class _Reasons:
         wanted[rows] = True
         self.codes[wanted & (self.codes < 0)] = len(self.words)
         self.words.append(reason)
+
+    def table(self, clips: KnownClips) -> pa.Table:
+        """Every dropped clip with its reason; see `worldloom.pipeline.passes.dropped`."""
+        numbers = np.flatnonzero(self.codes >= 0).tolist()
+        return dropped_table(clips, {number: self.words[self.codes[number]] for number in numbers}, self.told)
 
     def ends(self) -> Counter[tuple[str, str]]:
         """How many rows ended how."""
@@ -258,7 +276,7 @@ def _drop_reasons(
         gone = {row[name] for row in removed if name in row}
         if gone:
             reasons.drop(is_among(clips.table[column], gone), TAKEN_DOWN)
-    for name in rules.require:
+    for name in rules.required():
         ok = clips.given(name)
         if name in clips.answers:
             answered = clips.has(name)
@@ -272,8 +290,55 @@ def _drop_reasons(
         for reason, condition in conditions.items():
             fails = np.ones(len(rest), bool)
             fails[matching(table, condition)] = False
+            first = np.flatnonzero(fails & (reasons.codes[rest] < 0))
+            asked = sorted(set(_figures_named(_parsed(condition))))
+            for row, figure in zip(first.tolist(), _shown(table.take(pa.array(first)), asked), strict=True):
+                reasons.told[int(rest[row])] = figure
             reasons.drop(rest[fails], reason)
+    _drop_copies(rules, clips, operations, ledger, reasons)
     return reasons
+
+
+def _figures_named(parsed: Any) -> Iterator[tuple[str, ...]]:
+    """Full names of all columns in a parsed query: (`quality`, `dark`)."""
+    if isinstance(parsed, dict):
+        if parsed.get("class") == "COLUMN_REF":
+            yield tuple(parsed["column_names"])
+        for value in parsed.values():
+            yield from _figures_named(value)
+    elif isinstance(parsed, list):
+        for value in parsed:
+            yield from _figures_named(value)
+
+
+def _shown(table: pa.Table, names: Sequence[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    """Of every row the figures of these names; null where there is none."""
+    for row in table.to_pylist():
+        found = {}
+        for name in names:
+            value: Any = row
+            for part in name:
+                value = value.get(part) if isinstance(value, dict) else None
+            found[".".join(name)] = value
+        yield found
+
+
+def _drop_copies(
+    rules: Compose, clips: KnownClips, operations: Sequence[Operation], ledger: Ledger, reasons: _Reasons
+) -> None:
+    """Drop near-duplicates of what is left, all but the best."""
+    rest = np.flatnonzero(reasons.codes < 0)
+    if rules.duplicates is None or rules.duplicates.keep == "all" or not len(rest):
+        return
+    copies = reasons.copies = find_duplicates(clips, ledger, rules.duplicates)
+    if not copies.matches:
+        return
+    rows = figures(ledger, clips, operations, rest, ["quality"])["quality"].to_pylist()
+    sharp = [float((row or {}).get("sharpness") or 0.0) for row in rows]
+    worse = worse_copies(copies, clips, dict(zip(rest.tolist(), sharp, strict=True)), rules.duplicates)
+    keys, uris = (clips.table[name].to_pylist() for name in ("key", "uri"))
+    reasons.told |= {copy.number: told(copy, keys, uris) for copy in worse}
+    reasons.drop(np.array([copy.number for copy in worse], np.int64), DUPLICATE)
 
 
 def figures(
