@@ -22,6 +22,9 @@ are a sample ahead."""
 OTHER_SPEED = 0.7
 """Of the shorter clip, in common at another speed: among many speeds some stretch always fits."""
 
+BESIDE = (0.999, 1.0, 0.999)
+"""Samples a step beside agree as well; of offsets that are equally good, the one in the middle counts."""
+
 OFFSETS = 3
 """Looked at closely per speed."""
 
@@ -41,7 +44,14 @@ LEAST_CONTRAST = 1.5
 """Bits by which the fit must be better than aside, beside the factor `contrast`."""
 
 LEAST_MOTION = 0.75
-"""Cells per sample that move, on average, from which a still view is judged by its motion."""
+"""Cells of 64 per sample that move, on average, from which clips are compared by their motion. With less, one clip must
+contain the other: empty rooms are alike."""
+
+FIXED = 40.0
+"""Cells of 64 per sample that move, up to which the camera counts as fixed."""
+
+MOVING_ALIKE = 0.5
+"""Moving cells in common over those of either, of clips with a moving camera; true copies have 0.6 and more."""
 
 
 class Words(NamedTuple):
@@ -101,7 +111,7 @@ class Match(NamedTuple):
     Attributes:
         first: number of a clip.
         second: of another.
-        symmetry: what the picture of the second is against that of the first: `same`, `mirrored`, or a turn.
+        symmetry: what the picture of the second is against that of the first: `same`, `mirrored`, or turned clockwise.
         cropped: the one that shows the middle of the other: `first`, `second`, or empty.
         speed: of the second against the first; negative where it runs backwards.
         offset_s: time in the second at which the first begins.
@@ -151,8 +161,8 @@ SYMMETRIES = (
     _Symmetry("same", False, False, False),
     _Symmetry("mirrored", False, True, False),
     _Symmetry("turned by 180", False, True, True),
-    _Symmetry("turned by 90", True, False, True),
-    _Symmetry("turned by 270", True, True, False),
+    _Symmetry("turned by 90", True, True, False),
+    _Symmetry("turned by 270", True, False, True),
     _Symmetry("mirrored and turned by 180", False, False, True),
     _Symmetry("mirrored and turned by 90", True, False, False),
     _Symmetry("mirrored and turned by 270", True, True, True),
@@ -307,7 +317,7 @@ class _Pair:
         """Offsets along which enough samples may agree, the most promising ones; i and j are those that do anywhere."""
         shift = np.round(j - slope * i).astype(np.int64)
         least = int(shift.min()) - 1
-        votes = np.convolve(np.bincount(shift - least, minlength=int(shift.max()) - least + 2), [1, 1, 1], "same")
+        votes = np.convolve(np.bincount(shift - least, minlength=int(shift.max()) - least + 2), BESIDE, "same")
         offset = least + np.arange(len(votes))
         common = self._common(slope, offset)
         count_a, count_b = self.distance.shape
@@ -321,7 +331,7 @@ class _Pair:
         if len(chosen) <= OFFSETS:
             return [int(one) for one in offset[chosen[np.argsort(-votes[chosen], kind="stable")]]]
         # A view that hardly changes agrees at any offset; how things move says which.
-        alike = np.array([self._moves_alike(slope, int(one)) for one in offset[chosen[:MOST_OFFSETS]]])
+        alike = np.array([self._motion(slope, int(one))[0] for one in offset[chosen[:MOST_OFFSETS]]])
         by_motion = chosen[:MOST_OFFSETS][np.argsort(-alike, kind="stable")[:1]]
         by_votes = chosen[np.argsort(-votes[chosen], kind="stable")[:OFFSETS]]
         return [int(one) for one in offset[np.concatenate([by_motion, by_votes])]]
@@ -350,12 +360,13 @@ class _Pair:
         if len(distance) < 3 or (distance <= self.rules.distance).mean() < self.rules.agreement:
             return None
         mean = float(distance.mean())
-        if mean > self.rules.distance:
+        alike, moving = self._motion(slope, offset)
+        if mean > self.rules.distance or alike < (MOVING_ALIKE if moving > FIXED else self.rules.motion_agreement):
             return None
         if self._aside(slope, offset) >= self.rules.contrast * mean + LEAST_CONTRAST:
             return mean
-        still = mean <= self.rules.still_distance and not self.one_file
-        return mean if still and self._moves_alike(slope, offset) >= self.rules.motion_agreement else None
+        still = moving >= LEAST_MOTION or max(self.shares(slope, offset)) >= WHOLE
+        return mean if still and moving <= FIXED and mean <= self.rules.still_distance and not self.one_file else None
 
     def _distances(self, slope: float, offset: int) -> np.ndarray:
         """Along an offset, of samples with detail in both, to the nearest of three."""
@@ -370,9 +381,10 @@ class _Pair:
         found = [distance for shift in sorted(shifts) if len(distance := self._distances(slope, shift)) >= 3]
         return min((float(one.mean()) for one in found), default=0.0)
 
-    def _moves_alike(self, slope: float, offset: int) -> float:
-        """Moving cells in common over those of either; 1 where nothing moves in both."""
+    def _motion(self, slope: float, offset: int) -> tuple[float, float]:
+        """Moving cells in common over those of either, 1 where hardly any moves; and how many move per sample."""
         i, j = self._along(slope, offset)
         one, other = self.motion_a[i], self.motion_b[j]
         union = int(np.bitwise_count(one | other).sum())
-        return int(np.bitwise_count(one & other).sum()) / union if union >= LEAST_MOTION * len(i) else 1.0
+        common = int(np.bitwise_count(one & other).sum())
+        return (common / union if union >= LEAST_MOTION * len(i) else 1.0), union / max(1, len(i))

@@ -17,9 +17,9 @@ class Likeness(Strict):
         agreement: share of the moments in common that are that near.
         contrast: how many times farther apart two clips must be when shifted against each other by a second: along a
             slow walk every moment is near the next.
-        still_distance: distance on average for views that hardly change, which know no contrast: these must be nearer,
-            of different files, and must move alike.
-        motion_agreement: moving cells in common over moving cells of either, for views that hardly change.
+        still_distance: distance on average for fixed cameras, whose views know no contrast: these must be nearer, of
+            different files, and move alike.
+        motion_agreement: moving cells in common over moving cells of either, for fixed cameras.
         least_s: seconds in common where only the ends of two clips overlap; half as much where one contains the other.
         least_share: of the shorter clip that is in common; half of it at least of a cropped copy and between two clips
             of one file, and seven tenths at another speed.
@@ -31,8 +31,8 @@ class Likeness(Strict):
     distance: int = Field(default=12, ge=0, le=24)
     agreement: float = Field(default=0.7, gt=0, le=1)
     contrast: float = Field(default=1.2, ge=1)
-    still_distance: float = Field(default=6, ge=0, le=24)
-    motion_agreement: float = Field(default=0.5, gt=0, le=1)
+    still_distance: float = Field(default=4, ge=0, le=24)
+    motion_agreement: float = Field(default=0.7, gt=0, le=1)
     least_s: float = Field(default=2.0, gt=0)
     least_share: float = Field(default=0.25, gt=0, le=1)
     mirrored: bool = True
