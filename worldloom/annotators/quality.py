@@ -121,8 +121,8 @@ class QualityAnnotator(Annotator):
     - `brightness` mean luma 0..1; `contrast` standard deviation of the luma, 0..0.5; `dark` and `burnt` shares of
       pixels; `flicker` 0..1, see the function. All of what is inside the borders.
     - `motion` picture widths per second; `motion_high` the 90th percentile over moments; `still` share of frame pairs
-      without any change (frozen or doubled frames); `static` share of moments where nine tenths of the picture rest,
-      or all but the picture's overlays do: 1 of a still, near 1 of a slide show.
+      without any change (frozen or doubled frames); `static` share of moments where nine tenths of the picture rest: 1
+      of a still, near 1 of a slide show.
     - `borders` share of the picture, and `border_top`, `border_bottom`, `border_left`, `border_right` shares of its
       height and width, that show nothing (letterbox, pillarbox, a frame).
     - `text` share of the picture covered by what stands still with hard edges while the rest moves: captions,

@@ -50,8 +50,8 @@ contain the other: empty rooms are alike."""
 FIXED = 40.0
 """Cells of 64 per sample that move, up to which the camera counts as fixed."""
 
-MOVING_ALIKE = 0.5
-"""Moving cells in common over those of either, of clips with a moving camera; true copies have 0.6 and more."""
+LEAST_ALIKE = 0.5
+"""Moving cells in common over those of either, of any copies; with a moving camera true ones have 0.6 and more."""
 
 
 class Words(NamedTuple):
@@ -361,12 +361,15 @@ class _Pair:
             return None
         mean = float(distance.mean())
         alike, moving = self._motion(slope, offset)
-        if mean > self.rules.distance or alike < (MOVING_ALIKE if moving > FIXED else self.rules.motion_agreement):
+        near = mean <= self.rules.still_distance
+        wanted = self.rules.motion_agreement if moving <= FIXED and not near else LEAST_ALIKE
+        if mean > self.rules.distance or alike < wanted:
             return None
         if self._aside(slope, offset) >= self.rules.contrast * mean + LEAST_CONTRAST:
             return mean
-        still = moving >= LEAST_MOTION or max(self.shares(slope, offset)) >= WHOLE
-        return mean if still and moving <= FIXED and mean <= self.rules.still_distance and not self.one_file else None
+        # Nothing tells how fast nothing moves, nor when.
+        still = moving >= LEAST_MOTION or (slope == self.slope and max(self.shares(slope, offset)) >= WHOLE)
+        return mean if near and still and moving <= FIXED and not self.one_file else None
 
     def _distances(self, slope: float, offset: int) -> np.ndarray:
         """Along an offset, of samples with detail in both, to the nearest of three."""

@@ -19,7 +19,7 @@ class Likeness(Strict):
             slow walk every moment is near the next.
         still_distance: distance on average for fixed cameras, whose views know no contrast: these must be nearer, of
             different files, and move alike.
-        motion_agreement: moving cells in common over moving cells of either, for fixed cameras.
+        motion_agreement: moving cells in common over moving cells of either, for fixed cameras that are less near.
         least_s: seconds in common where only the ends of two clips overlap; half as much where one contains the other.
         least_share: of the shorter clip that is in common; half of it at least of a cropped copy and between two clips
             of one file, and seven tenths at another speed.

@@ -31,7 +31,7 @@ RULES = {
     "blurred": Rule("quality.sharpness > 0.2", "out of focus, or blown up from a much smaller picture"),
     "static": Rule("quality.static < 0.9", "nothing moves nine tenths of the time: a still, a slide show"),
     "letterboxed": Rule("quality.borders < 0.05", "black bars or a frame around the picture"),
-    "overlaid_text": Rule("quality.text < 0.02", "captions, a watermark, a clock over the moving picture"),
+    "overlaid_text": Rule("quality.text < 0.004", "captions, a watermark, a clock over the moving picture"),
     "too_fast": Rule("quality.motion < 1.5", "half of the picture passes by faster than 1.5 widths per second"),
     "flickers": Rule("quality.flicker < 0.06", "its light goes up and down from frame to frame"),
     "interlaced": Rule("quality.interlaced < 0.5", "combed: two fields of different moments in one frame"),

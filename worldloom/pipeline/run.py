@@ -26,7 +26,7 @@ from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
 from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
-from worldloom.pipeline.passes.compose import compose, empty_split
+from worldloom.pipeline.passes.compose import asked_of_clips, compose, empty_split
 from worldloom.pipeline.passes.dropped import write_dropped
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
 from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
@@ -243,7 +243,9 @@ class _Run:
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
         if self.packed.problem:
             exit_code = 1
-        if not self.dry:
+        if self.dry:
+            self.notes += asked_of_clips(self.job.compose)
+        else:
             self._write_state(exit_code)
         committed = numbers(self.layout.dataset)
         return RunSummary(

@@ -24,6 +24,7 @@ from worldloom.pipeline.known import KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.passes.dropped import SCHEMA, dropped_table
+from worldloom.pipeline.rules import expanded
 from worldloom.pipeline.settings import Compose, Derive
 
 BATCH = 16_384
@@ -168,6 +169,20 @@ def check_conditions(rules: Compose, operations: Sequence[str]) -> None:
         for column in _columns(parsed):
             if column not in known:
                 raise UsageError(f"compose.where: no clip has '{column}' ('{condition}')" + nearest(column, known))
+
+
+def asked_of_clips(rules: Compose) -> list[str]:
+    """For a dry run: what `rules` stands for, and what is done about duplicates."""
+    known = expanded(rules.rules)
+    said = [
+        f"compose.rules: {name} drops what fails {condition}: {known[name].why}"
+        for name, condition in rules.conditions().items()
+        if name in known
+    ]
+    if rules.duplicates is not None:
+        kept = "all copies stay, on one side of the split" if rules.duplicates.keep == "all" else "the best copy stays"
+        said.append(f"compose.duplicates: {kept}")
+    return said
 
 
 def _parsed(condition: str) -> Any:
