@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from tests.annotators.moving_camera import clip_of
+from tests.real_data import real_data
 from worldloom.annotators.annotator import Given
-from worldloom.annotators.quality import QualityAnnotator, motion_per_s, sample_frames, sharpness
+from worldloom.annotators.quality import QualityAnnotator, combing, flicker, motion_per_s, sample_frames, sharpness
+from worldloom.catalogs.catalog import catalog_table, matching
+from worldloom.catalogs.clip import Clip, Provenance
+from worldloom.catalogs.probe import probe
+from worldloom.catalogs.video import Frames
+from worldloom.pipeline.rules import RULES
 
 
 @pytest.fixture
@@ -56,7 +64,9 @@ def test_a_clip_gets_every_figure_and_the_same_ones_again(tmp_path, picture):
     assert isinstance(one, Given)
     figures = one.value
     assert set(figures) == {
-        "sharpness", "sharpness_low", "brightness", "contrast", "dark", "burnt", "motion", "still"
+        "sharpness", "sharpness_low", "brightness", "contrast", "dark", "burnt", "flicker", "motion", "motion_high",
+        "still", "static", "borders", "border_top", "border_bottom", "border_left", "border_right", "text",
+        "interlaced",
     }  # fmt: skip
     assert all(isinstance(value, float) for value in figures.values())
     assert figures["brightness"] == pytest.approx(picture.mean() / 255, abs=0.02)
@@ -70,3 +80,98 @@ def test_a_dark_clip_is_dark_and_a_single_frame_is_enough(tmp_path):
     assert answer.value["dark"] == 1.0
     assert answer.value["brightness"] < 0.05
     assert answer.value["motion"] == 0.0
+
+
+def figures_of(pictures: list[np.ndarray], folder: Path) -> dict[str, float]:
+    folder.mkdir(exist_ok=True)
+    answer = QualityAnnotator().annotate(clip_of([np.ascontiguousarray(one) for one in pictures], folder), folder)
+    assert isinstance(answer, Given)
+    return answer.value
+
+
+def failed(figures: dict[str, float]) -> set[str]:
+    """Rules that a clip with these figures does not meet."""
+    table = catalog_table([{"key": "a", "quality": figures}])
+    asked = {name: rule.condition for name, rule in RULES.items() if rule.needs == ("quality",)}
+    return {name for name, condition in asked.items() if not len(matching(table, condition))}
+
+
+@pytest.fixture
+def pan() -> list[np.ndarray]:
+    """A walk past a painted wall, 24 frames."""
+    rng = np.random.default_rng(3)
+    layers = [cv2.resize(rng.integers(0, 255, (r, 2 * r, 3)).astype(np.float32), (512, 144)) for r in (4, 12, 48)]
+    wall = np.clip(sum(layers) / 3 * 1.3 - 30, 0, 255).astype(np.uint8)
+    return [wall[:, 8 * i : 8 * i + 256] for i in range(24)]
+
+
+def spoilt(pan: list[np.ndarray], how: str) -> list[np.ndarray]:
+    black = ((20, 20), (0, 0), (0, 0))
+    bright = [np.clip(one.astype(np.int16) + 150, 0, 255).astype(np.uint8) for one in pan]
+    captioned = [one.copy() for one in pan]
+    for one in captioned:
+        cv2.putText(one, "a caption", (40, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, 0), 5)
+        cv2.putText(one, "a caption", (40, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2)
+    return {
+        "": pan,
+        "too_dark": [one // 12 for one in pan],
+        "burnt_out": bright,
+        "no_contrast": [(one // 32 + 100).astype(np.uint8) for one in pan],
+        "blurred": [cv2.GaussianBlur(one, (0, 0), 12) for one in pan],
+        "static": [pan[12 * (i // 12)] for i in range(24)],
+        "letterboxed": [np.pad(one, black) for one in pan],
+        "overlaid_text": captioned,
+        "flickers": [(one * (0.6 if i % 2 else 1.0)).astype(np.uint8) for i, one in enumerate(pan)],
+    }[how]
+
+
+def test_a_good_clip_meets_every_rule(tmp_path, pan):
+    assert failed(figures_of(spoilt(pan, ""), tmp_path)) == set()
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["too_dark", "burnt_out", "no_contrast", "blurred", "static", "letterboxed", "overlaid_text", "flickers"],
+)
+def test_each_rule_catches_what_it_is_for(tmp_path, pan, how):
+    found = failed(figures_of(spoilt(pan, how), tmp_path))
+    beside = {"too_dark": {"no_contrast"}, "burnt_out": {"no_contrast"}, "no_contrast": {"blurred"}}.get(how, set())
+    assert how in found and found <= {how} | beside
+
+
+def test_borders_are_told_per_side_and_are_not_part_of_the_picture(tmp_path, pan):
+    boxed = figures_of(spoilt(pan, "letterboxed"), tmp_path / "boxed")
+    bare = figures_of(pan, tmp_path / "bare")
+    assert boxed["border_top"] == pytest.approx(20 / 184, abs=0.012)
+    assert boxed["border_bottom"] == pytest.approx(20 / 184, abs=0.012)
+    assert boxed["border_left"] == boxed["border_right"] == bare["borders"] == 0.0
+    assert boxed["borders"] == pytest.approx(40 / 184, abs=0.02)
+    assert boxed["dark"] == pytest.approx(bare["dark"], abs=0.02)
+    assert boxed["brightness"] == pytest.approx(bare["brightness"], abs=0.02)
+
+
+def test_flicker_goes_up_and_down_and_a_lamp_that_is_switched_does_not():
+    assert flicker(np.array([[100, 150, 100], [150, 100, 150]])) == pytest.approx(50 / 255)
+    assert flicker(np.array([[100, 150, 150], [100, 120, 140], [100, 100, 100]])) == 0.0
+    assert flicker(np.zeros((0, 3))) == 0.0
+
+
+def test_two_fields_of_a_moving_picture_are_combed_and_a_whole_picture_is_not(pan):
+    first, second = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (pan[0], pan[1]))
+    woven = first.copy()
+    woven[1::2] = second[1::2]
+    assert combing(first) < 0.05
+    assert combing(woven) > 0.25
+    assert combing(np.full((64, 64), 90, np.uint8)) == 0.0
+
+
+@pytest.mark.parametrize("name", ["ue5_hydra/1.mp4", "re10k/videos/0bf152ef84195293.mp4", "people/bedroom.mp4"])
+def test_real_clips_meet_every_rule(tmp_path, name):
+    video = real_data(*name.split("/"))
+    with Frames(video) as frames:
+        count, height, width, pts_s = len(frames), frames.height, frames.width, frames.pts_s
+    fps = probe(video).fps
+    clip = Clip("a" * 26, fps, count, height, width, pts_s, Provenance("folder", name, "0" * 64), video=video)
+    answer = QualityAnnotator().annotate(clip, tmp_path)
+    assert isinstance(answer, Given)
+    assert failed(answer.value) == set()

@@ -109,6 +109,7 @@ class Annotator(ABC):
 
 ANNOTATORS = {
     "quality": "worldloom.annotators.quality:QualityAnnotator",
+    "fingerprint": "worldloom.annotators.fingerprint:FingerprintAnnotator",
     "shots": "worldloom.annotators.shots:ShotAnnotator",
     "pose": "worldloom.annotators.pose.annotator:PoseAnnotator",
     "actions": "worldloom.annotators.actions:ActionAnnotator",

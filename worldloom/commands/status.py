@@ -64,6 +64,7 @@ def status(
         return
     space = Workspace(place)
     print_lost(space, every)
+    print_dropped(space, every)
     if not running:
         from worldloom.commands.funnel import print_summary
 
@@ -149,6 +150,24 @@ def print_lost(space: Workspace, every: bool) -> None:
         console.say(f"try them again: --retry {' --retry '.join(failed)}, or --retry failed for all")
 
 
+def print_dropped(space: Workspace, every: bool) -> None:
+    """Why compose left clips out, with the figures they failed on or the clip they are a copy of."""
+    from worldloom.pipeline.passes.dropped import read_dropped
+
+    groups: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in read_dropped(space.layout).to_pylist():
+        groups[row["reason"]].append(row)
+    for reason, rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
+        console.say(f"compose: {len(rows)} dropped, {reason}")
+        for row in rows if every else rows[:1]:
+            told = ", ".join(f"{name} {_shown(value)}" for name, value in json.loads(row["told"]).items())
+            console.say(f"  {row['key']} ({row['uri']})" + (f": {told}" if told else ""))
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _said(row: Entry, *, whole: bool) -> str:
     """Item and error; what a dying process said last can be a page long, and is in the file of the row as well."""
     item = row.item.split(":", 2)[-1]
@@ -162,6 +181,8 @@ def _said(row: Entry, *, whole: bool) -> str:
 def _as_json(found: Snapshot | None, space: Workspace | None) -> dict[str, Any]:
     values: dict[str, Any] = {"running": bool(found and found.alive), "standing": found and found.as_json()}
     if space is not None:
+        from worldloom.pipeline.passes.dropped import read_dropped
+
         summary = space.summary()
         lost = [
             {name: getattr(row, name) for name in ("item", "operation", "status", "reason", "error", "attempts")}
@@ -174,5 +195,6 @@ def _as_json(found: Snapshot | None, space: Workspace | None) -> dict[str, Any]:
             "exit_code": summary.exit_code,
             "notes": list(summary.notes),
             "lost": lost,
+            "dropped": [{**row, "told": json.loads(row["told"])} for row in read_dropped(space.layout).to_pylist()],
         }
     return values

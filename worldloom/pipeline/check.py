@@ -6,6 +6,7 @@ from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.operations import plan_operations
 from worldloom.pipeline.passes.compose import check_conditions
+from worldloom.pipeline.rules import expanded
 from worldloom.pipeline.settings import Job
 
 
@@ -20,6 +21,11 @@ def check_job(job: Job) -> None:
     for name in job.compose.require:
         if name not in known:
             raise UsageError(f"compose.require: '{name}' is not an operation of this job" + nearest(name, known))
+    for name, rule in expanded(job.compose.rules).items():
+        if missing := [one for one in rule.needs if one not in operations]:
+            raise UsageError(f"compose.rules: '{name}' asks for figures of '{missing[0]}'; add it to annotate")
+    if job.compose.duplicates is not None and "fingerprint" not in operations:
+        raise UsageError("compose.duplicates: copies are found by their fingerprints; add 'fingerprint' to annotate")
     check_conditions(job.compose, known)
     for number, source in enumerate(job.sources):
         source.check(f"sources.{number}", job.ingest.fps, job.ingest.height, job.ingest.max_seconds)

@@ -26,7 +26,8 @@ from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
 from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
-from worldloom.pipeline.passes.compose import compose
+from worldloom.pipeline.passes.compose import asked_of_clips, compose
+from worldloom.pipeline.passes.dropped import write_dropped
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
 from worldloom.pipeline.passes.pack import Packed, catalog_of, pack, pack_stage
 from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
@@ -224,6 +225,8 @@ class _Run:
         chosen, tally = compose(self.job.compose, clips, self.operations, self.ledger, removed, placed=placed)
         self.tables.append(tally)
         self.notes += chosen.notes
+        if not self.dry:
+            write_dropped(self.layout, chosen.dropped)
         if self._wants("pack"):
             append, tables = self.job.pack.append, tuple(self.tables)
             self.packed = pack(self.work, chosen, self.operations, before, append=append, tables=tables)
@@ -241,7 +244,9 @@ class _Run:
         exit_code = exit_code_for(self.tables, self.job.execution.failure_budget)
         if self.packed.problem:
             exit_code = 1
-        if not self.dry:
+        if self.dry:
+            self.notes += asked_of_clips(self.job.compose)
+        else:
             self._write_state(exit_code)
         committed = numbers(self.layout.dataset)
         return RunSummary(

@@ -17,7 +17,9 @@ from pydantic import (
 from worldloom.catalogs.attributes import NAME
 from worldloom.catalogs.config import Strict, digest, nearest
 from worldloom.catalogs.storage import is_remote
+from worldloom.pipeline.likeness import Duplicates
 from worldloom.pipeline.operation import LIMIT_AT_MOST
+from worldloom.pipeline.rules import RULES, SETS, expanded
 from worldloom.pipeline.sources.colmap import ColmapSource
 from worldloom.pipeline.sources.context_as_memory import ContextAsMemorySource
 from worldloom.pipeline.sources.egodex import EgoDexSource
@@ -170,24 +172,50 @@ class Compose(Strict):
 
     Attributes:
         require: operations that must have ended `ok`; else the clip is dropped as `missing_<operation>`.
+        rules: conditions ready to use, by name, or whole sets of them (`default`); see `worldloom.pipeline.rules`. They
+            are asked before `where`, and require the operations whose figures they ask for.
         where: a DuckDB condition over the clip's figures (`quality.sharpness > 0.2`), counted as `where`; or several
             by the reason they are counted under (`{too_dark: "quality.brightness > 0.1"}`).
+        duplicates: what to do about near-duplicates, after all conditions; nothing is looked for where not given.
+            `best` and `all` are short for `{keep: best}` and `{keep: all}`.
         derive: clips to make from the chosen ones.
         limit: at most so many chosen clips, picked by the hash of their key.
         split: into train, test and others.
     """
 
     require: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
     where: str | dict[str, str] | None = None
+    duplicates: Duplicates | None = None
     derive: tuple[Derive, ...] = ()
     limit: int | None = Field(default=None, ge=1)
     split: Split = Split()
 
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _known_rules(cls, value: Any) -> Any:
+        names = (value,) if isinstance(value, str) else value
+        for name in names if isinstance(names, list | tuple) else ():
+            if name not in RULES and name not in SETS:
+                raise ValueError(f"no rule is called '{name}'" + nearest(str(name), [*SETS, *RULES]))
+        return names
+
+    @field_validator("duplicates", mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"keep": value} if isinstance(value, str) else value
+
+    def required(self) -> tuple[str, ...]:
+        """Operations that must have ended `ok`: of `require`, and those whose figures `rules` ask for."""
+        needed = (name for rule in expanded(self.rules).values() for name in rule.needs)
+        return tuple(dict.fromkeys((*self.require, *needed)))
+
     def conditions(self) -> dict[str, str]:
-        """Conditions by the reason a clip is dropped for."""
+        """Conditions by the reason a clip is dropped for; of one name, the one that `where` gives counts."""
+        found = {name: rule.condition for name, rule in expanded(self.rules).items()}
         if self.where is None:
-            return {}
-        return {"where": self.where} if isinstance(self.where, str) else dict(self.where)
+            return found
+        return {**found, **({"where": self.where} if isinstance(self.where, str) else self.where)}
 
 
 class Pack(Strict):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -18,11 +18,14 @@ from worldloom.catalogs.clip import clip_key
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import columns_told
+from worldloom.pipeline.duplicates import Copies, duplicate_groups, find_duplicates, told, worse_copies
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.operation import Operation
+from worldloom.pipeline.passes.dropped import SCHEMA, dropped_table
 from worldloom.pipeline.passes.split_rows import rows_of_clips
+from worldloom.pipeline.rules import expanded
 from worldloom.pipeline.settings import Compose, Derive
 from worldloom.pipeline.splits import Sides, draw_sides, empty_sides, share_of
 
@@ -31,6 +34,10 @@ BATCH = 16_384
 
 TAKEN_DOWN = "taken_down"
 """Reason of a clip that was removed from the dataset for good: no later run brings it back."""
+
+
+DUPLICATE = "duplicate"
+"""Reason of a clip that shows what a better one shows."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Chosen:
         sides: names of the splits, sorted.
         frames: how many it will have.
         notes: sentences about the splits, for the person at the terminal.
+        dropped: clips that are left out, and why; see `worldloom.pipeline.passes.dropped`.
     """
 
     clips: KnownClips
@@ -54,6 +62,7 @@ class Chosen:
     sides: tuple[str, ...]
     frames: np.ndarray
     notes: tuple[str, ...] = ()
+    dropped: pa.Table = field(default_factory=SCHEMA.empty_table)
 
     def __len__(self) -> int:
         return len(self.number)
@@ -108,7 +117,6 @@ def compose(
     removed: Sequence[Mapping[str, str]] = (),
     *,
     placed: pa.Table | None = None,
-    duplicates: np.ndarray | None = None,
 ) -> tuple[Chosen, Tally]:
     """Choose clips, derive others from them, and split.
 
@@ -121,7 +129,6 @@ def compose(
         ledger: where figures that conditions name are looked up.
         removed: what was taken down from the dataset, by `key` or by `sha256` of its source.
         placed: catalog of a dataset whose clips stay in their splits; what belongs to them joins them there.
-        duplicates: (n,) number of each clip's group of near-duplicates, below 0 where it has none.
 
     Returns:
         What to pack, and the pass's line of the table.
@@ -136,7 +143,8 @@ def compose(
         keys = np.array(clips.table["key"].take(pa.array(kept)).to_pylist())
         reasons.drop(np.sort(kept[np.argsort(keys, kind="stable")[rules.limit :]]), "over_limit")
         kept = np.flatnonzero(reasons.codes < 0)
-    sides = draw_sides(rows_of_clips(rules.split, clips, ledger, placed, duplicates), rules.split)
+    copies = duplicate_groups(clips, ledger, operations, rules, reasons.copies) if rules.duplicates else None
+    sides = draw_sides(rows_of_clips(rules.split, clips, ledger, placed, copies), rules.split)
     chosen = _samples(rules, clips, kept, sides)
     gone = {row["key"] for row in removed if "key" in row}
     if gone and len(chosen) > len(kept):
@@ -144,6 +152,7 @@ def compose(
         chosen = chosen.take(np.flatnonzero(there))
     if note := empty_sides(rules.split, chosen.splits()):
         chosen = replace(chosen, notes=(*chosen.notes, note))
+    chosen = replace(chosen, dropped=reasons.table(clips))
     return chosen, Tally.counted("compose", reasons.ends(), out=len(chosen))
 
 
@@ -180,6 +189,20 @@ def check_conditions(rules: Compose, operations: Sequence[str]) -> None:
         for column in _columns(parsed):
             if column not in known:
                 raise UsageError(f"compose.where: no clip has '{column}' ('{condition}')" + nearest(column, known))
+
+
+def asked_of_clips(rules: Compose) -> list[str]:
+    """For a dry run: what `rules` stands for, and what is done about duplicates."""
+    known = expanded(rules.rules)
+    said = [
+        f"compose.rules: {name} drops what fails {condition}: {known[name].why}"
+        for name, condition in rules.conditions().items()
+        if name in known
+    ]
+    if rules.duplicates is not None:
+        kept = "all copies stay, on one side of the split" if rules.duplicates.keep == "all" else "the best copy stays"
+        said.append(f"compose.duplicates: {kept}")
+    return said
 
 
 def _parsed(condition: str) -> Any:
@@ -222,11 +245,15 @@ class _Reasons:
     Attributes:
         codes: per clip, a number into `words`; -1 where it stays.
         words: reasons.
+        told: by number of a clip, what more there is to say, plain JSON values.
+        copies: near-duplicates, where they were looked for: `duplicate_groups` takes them, to look only once.
     """
 
     def __init__(self, count: int) -> None:
         self.codes = np.full(count, -1, np.int32)
         self.words: list[str] = []
+        self.told: dict[int, dict[str, Any]] = {}
+        self.copies: Copies | None = None
 
     def drop(self, rows: np.ndarray, reason: str) -> None:
         """Drop these rows, numbers or a mask, unless they are dropped already."""
@@ -234,6 +261,11 @@ class _Reasons:
         wanted[rows] = True
         self.codes[wanted & (self.codes < 0)] = len(self.words)
         self.words.append(reason)
+
+    def table(self, clips: KnownClips) -> pa.Table:
+        """Every dropped clip with its reason; see `worldloom.pipeline.passes.dropped`."""
+        numbers = np.flatnonzero(self.codes >= 0).tolist()
+        return dropped_table(clips, {number: self.words[self.codes[number]] for number in numbers}, self.told)
 
     def ends(self) -> Counter[tuple[str, str]]:
         """How many rows ended how."""
@@ -255,7 +287,7 @@ def _drop_reasons(
         gone = {row[name] for row in removed if name in row}
         if gone:
             reasons.drop(is_among(clips.table[column], gone), TAKEN_DOWN)
-    for name in rules.require:
+    for name in rules.required():
         ok = clips.given(name)
         if name in clips.answers:
             answered = clips.has(name)
@@ -269,8 +301,55 @@ def _drop_reasons(
         for reason, condition in conditions.items():
             fails = np.ones(len(rest), bool)
             fails[matching(table, condition)] = False
+            first = np.flatnonzero(fails & (reasons.codes[rest] < 0))
+            asked = sorted(set(_figures_named(_parsed(condition))))
+            for row, figure in zip(first.tolist(), _shown(table.take(pa.array(first)), asked), strict=True):
+                reasons.told[int(rest[row])] = figure
             reasons.drop(rest[fails], reason)
+    _drop_copies(rules, clips, operations, ledger, reasons)
     return reasons
+
+
+def _figures_named(parsed: Any) -> Iterator[tuple[str, ...]]:
+    """Full names of all columns in a parsed query: (`quality`, `dark`)."""
+    if isinstance(parsed, dict):
+        if parsed.get("class") == "COLUMN_REF":
+            yield tuple(parsed["column_names"])
+        for value in parsed.values():
+            yield from _figures_named(value)
+    elif isinstance(parsed, list):
+        for value in parsed:
+            yield from _figures_named(value)
+
+
+def _shown(table: pa.Table, names: Sequence[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    """Of every row the figures of these names; null where there is none."""
+    for row in table.to_pylist():
+        found = {}
+        for name in names:
+            value: Any = row
+            for part in name:
+                value = value.get(part) if isinstance(value, dict) else None
+            found[".".join(name)] = value
+        yield found
+
+
+def _drop_copies(
+    rules: Compose, clips: KnownClips, operations: Sequence[Operation], ledger: Ledger, reasons: _Reasons
+) -> None:
+    """Drop near-duplicates of what is left, all but the best."""
+    rest = np.flatnonzero(reasons.codes < 0)
+    if rules.duplicates is None or rules.duplicates.keep == "all" or not len(rest):
+        return
+    copies = reasons.copies = find_duplicates(clips, ledger, rules.duplicates)
+    if not copies.matches:
+        return
+    rows = figures(ledger, clips, operations, rest, ["quality"])["quality"].to_pylist()
+    sharp = [float((row or {}).get("sharpness") or 0.0) for row in rows]
+    worse = worse_copies(copies, clips, dict(zip(rest.tolist(), sharp, strict=True)), rules.duplicates)
+    keys, uris = (clips.table[name].to_pylist() for name in ("key", "uri"))
+    reasons.told |= {copy.number: told(copy, keys, uris) for copy in worse}
+    reasons.drop(np.array([copy.number for copy in worse], np.int64), DUPLICATE)
 
 
 def figures(

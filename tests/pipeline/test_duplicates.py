@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.pipeline.ledger_rows import Known, Row, known
+from tests.pipeline.test_copies import walk, words
+from worldloom.annotators.fingerprint import to_text
+from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.copies import Match
+from worldloom.pipeline.duplicates import Copies, duplicate_groups, find_duplicates, groups_of, worse_copies
+from worldloom.pipeline.layout import Layout
+from worldloom.pipeline.likeness import Duplicates
+from worldloom.pipeline.passes.compose import compose
+from worldloom.pipeline.passes.dropped import read_dropped, write_dropped
+from worldloom.pipeline.rules import RULES, SETS
+from worldloom.pipeline.run import run_job
+from worldloom.pipeline.settings import Compose, Job
+
+BEST = Compose(duplicates=Duplicates())
+
+
+def shown(pictures: np.ndarray, borders: tuple[float, ...] = (0, 0, 0, 0)) -> dict[str, Any]:
+    found = words(pictures)
+    texts = {name: to_text(getattr(found, name)) for name in ("sight", "inner", "motion")}
+    return {"confidence": 1.0, "notes": json.dumps({"rate": found.rate, "borders": borders, **texts})}
+
+
+def clip(number: int, pictures: np.ndarray, sharp: float = 0.5, **values: Any) -> Row:
+    borders = values.pop("borders", (0, 0, 0, 0))
+    answers = {"fingerprint": shown(pictures, borders), "quality": {"sharpness": sharp}}
+    return Row(number, answers=answers, **values)
+
+
+def dropped(rules: Compose, job: Known) -> dict[int, dict[str, Any]]:
+    """What is told about each dropped clip, with its reason."""
+    chosen, tally = compose(rules, job.clips, job.operations, job.ledger)
+    assert tally.balanced
+    rows = chosen.dropped.to_pylist()
+    assert sum(tally.dropped.values()) == len(rows) == len(job.clips) - len(chosen)
+    return {int(row["key"]): {"reason": row["reason"], **json.loads(row["told"])} for row in rows}
+
+
+def test_the_best_copy_stays_and_the_others_name_it(tmp_path: Path) -> None:
+    rows = [
+        clip(1, walk(0), width=64),
+        clip(2, walk(0, 0, 7.5), width=128),
+        clip(3, walk(0)[:, :, ::-1], width=128),
+        clip(4, walk(1)),
+        Row(5, answers={"fingerprint": "absent", "quality": {"sharpness": 0.5}}),
+    ]
+    found = dropped(BEST, known(tmp_path, rows))
+    assert {number: row["same_as"] for number, row in found.items()} == {1: rows[2].key, 2: rows[2].key}
+    assert found[1]["reason"] == "duplicate" and found[1]["how"] == "mirrored"
+    assert found[1]["same_as_uri"] == "3.mp4" and found[1]["share"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"width": 80}, {"width": 64, "sharp": 0.9}),
+        ({"sharp": 0.6}, {"sharp": 0.5}),
+        ({"width": 64, "height": 48}, {"width": 64, "height": 64, "borders": (0.2, 0.2, 0, 0)}),
+        ({}, {}),
+    ],
+    ids=["more pixels", "sharper", "without its borders", "the smaller key"],
+)
+def test_which_of_two_stays(tmp_path: Path, better: dict[str, Any], worse: dict[str, Any]) -> None:
+    assert list(dropped(BEST, known(tmp_path, [clip(1, walk(0), **better), clip(2, walk(0), **worse)]))) == [2]
+    if better:
+        turned = known(tmp_path / "turned", [clip(1, walk(0), **worse), clip(2, walk(0), **better)])
+        assert list(dropped(BEST, turned)) == [1]
+
+
+def test_a_longer_clip_is_not_lost_for_a_short_one_that_has_more_pixels(tmp_path: Path) -> None:
+    rows = [clip(1, walk(0, 0, 9)), clip(2, walk(0, 3, 6), width=128)]
+    assert dropped(BEST, known(tmp_path / "kept", rows)) == {}
+    greedy = Compose(duplicates=Duplicates(covered=0.25))
+    assert list(dropped(greedy, known(tmp_path / "greedy", rows))) == [1]
+
+
+def test_a_copy_of_what_fails_a_condition_stays(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(1, walk(0), sharp=0.1, width=128), clip(2, walk(0))])
+    rules = Compose(where={"blurred": "quality.sharpness > 0.2"}, duplicates=Duplicates())
+    assert dropped(rules, job) == {1: {"reason": "blurred", "quality.sharpness": 0.1}}
+
+
+def test_what_is_a_copy_only_of_a_dropped_copy_stays(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(1, walk(0, 0, 5)), clip(2, walk(0, 2.5, 7.5)), clip(3, walk(0, 5, 10))])
+    assert list(dropped(BEST, job)) == [2]
+    assert duplicate_groups(job.clips, job.ledger, job.operations, BEST).tolist() == [0, 0, 0]
+
+
+def test_keep_all_drops_nothing_and_still_says_what_belongs_together(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(n, walk(n % 2)) for n in range(5)])
+    rules = Compose(duplicates=Duplicates(keep="all"))
+    assert dropped(rules, job) == {}
+    assert duplicate_groups(job.clips, job.ledger, job.operations, rules).tolist() == [0, 1, 0, 1, 0]
+    assert duplicate_groups(job.clips, job.ledger, job.operations, Compose()).tolist() == list(range(5))
+
+
+def test_a_threshold_decides_without_another_fingerprint(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(1, walk(0)), clip(2, walk(0, 1.125, 8))])
+    assert list(dropped(BEST, job)) == [2]
+    assert dropped(Compose(duplicates=Duplicates(distance=0)), job) == {}
+
+
+def test_a_job_without_fingerprints_finds_nothing(tmp_path: Path) -> None:
+    job = known(tmp_path, [Row(1, answers={"quality": {"sharpness": 0.5}})])
+    assert find_duplicates(job.clips, job.ledger, Duplicates()).matches == []
+
+
+def test_groups_are_connected_components() -> None:
+    assert groups_of(7, [(5, 6), (1, 2), (2, 5)]).tolist() == [0, 1, 1, 3, 4, 1, 1]
+    assert groups_of(0, []).tolist() == []
+
+
+def test_drops_do_not_depend_on_the_order_of_the_clips(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [clip(n, walk(n % 3), sharp=float(rng.random()), width=int(rng.choice([64, 128]))) for n in range(9)]
+    found = dropped(BEST, known(tmp_path / "one", rows))
+    assert len(found) == 6
+    assert found == dropped(BEST, known(tmp_path / "other", rows[::-1]))
+
+
+def test_only_clips_that_are_left_compete(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(n, walk(0)) for n in range(3)])
+    matches = [Match(a, b, "same", "", 1.0, 0.0, 1.0, 1.0, 0.0) for a, b in ((0, 1), (0, 2), (1, 2))]
+    copies = Copies(matches, np.ones(3), np.ones(3))
+    found = worse_copies(copies, job.clips, {1: 0.5, 2: 0.4}, Duplicates())
+    assert [(one.number, one.of) for one in found] == [(2, 1)]
+
+
+def test_what_was_dropped_lies_in_a_file(tmp_path: Path) -> None:
+    job = known(tmp_path, [clip(1, walk(0)), clip(2, walk(0))])
+    layout = Layout(tmp_path)
+    assert len(read_dropped(layout)) == 0
+    chosen, _ = compose(BEST, job.clips, job.operations, job.ledger)
+    write_dropped(layout, chosen.dropped)
+    assert read_dropped(layout).to_pylist() == chosen.dropped.to_pylist()
+    assert read_dropped(layout)["reason"].to_pylist() == ["duplicate"]
+
+
+def test_rules_stand_for_their_conditions_before_those_of_the_job() -> None:
+    rules = Compose(rules="light", where="frames > 3")
+    assert list(rules.conditions()) == ["too_dark", "burnt_out", "no_contrast", "flickers", "where"]
+    assert rules.required() == ("quality",)
+    assert Compose(rules=("has_cuts", "too_dark"), require=("pose",)).required() == ("pose", "quality", "shots")
+    mine = Compose(rules="default", where={"too_dark": "quality.dark < 0.9"})
+    assert mine.conditions()["too_dark"] == "quality.dark < 0.9"
+    assert Compose().conditions() == {} and {name for one in SETS.values() for name in one} <= RULES.keys()
+
+
+def test_a_row_is_counted_under_the_first_rule_it_fails_with_the_figure(tmp_path: Path) -> None:
+    good = {"dark": 0.1, "burnt": 0.0, "contrast": 0.2, "flicker": 0.0}
+    rows = [
+        Row(1, answers={"quality": good}),
+        Row(2, answers={"quality": {**good, "dark": 0.7, "contrast": 0.01}}),
+        Row(3, answers={"quality": {**good, "contrast": 0.01}}),
+        Row(4, answers={"quality": "failed"}),
+    ]
+    assert dropped(Compose(rules="light"), known(tmp_path, rows)) == {
+        2: {"reason": "too_dark", "quality.dark": 0.7},
+        3: {"reason": "no_contrast", "quality.contrast": 0.01},
+        4: {"reason": "missing_quality"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"compose": {"duplicates": {"keep": "best"}}}, "add 'fingerprint' to annotate"),
+        ({"compose": {"rules": "default"}, "annotate": ["shots"]}, "add it to annotate"),
+        ({"compose": {"rules": ["to_dark"]}}, "did you mean 'too_dark'"),
+        ({"compose": {"duplicates": {"kep": "best"}}}, "did you mean 'keep'"),
+        ({"compose": {"duplicates": "some"}}, "keep"),
+        ({"compose": {"duplicates": {"distance": 40}}}, "24"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(
+    make_job: Callable[..., Job], videos: Path, values: dict[str, Any], message: str
+) -> None:
+    source = {"kind": "folder", "path": str(videos), "licence": "none"}
+    with pytest.raises(UsageError, match=message):
+        run_job(make_job(sources=[source], **values), dry_run=True)

@@ -1,0 +1,204 @@
+"""Near-duplicates over all clips of a job: found by the fingerprints in the ledger; which stays, which belong together.
+
+Pure metadata: nothing is decoded, and another threshold runs no annotator again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from worldloom.annotators.fingerprint import from_text
+from worldloom.pipeline.copies import Fingerprints, Match, Words, find_copies
+
+if TYPE_CHECKING:
+    from worldloom.pipeline.known import KnownClips
+    from worldloom.pipeline.ledger import Ledger
+    from worldloom.pipeline.likeness import Duplicates
+    from worldloom.pipeline.operation import Operation
+    from worldloom.pipeline.settings import Compose
+
+FINGERPRINT = "fingerprint"
+BATCH = 16_384
+"""Clips whose texts are in memory at once."""
+
+
+class Copies(NamedTuple):
+    """Copies among the clips of a job.
+
+    Attributes:
+        matches: pairs, by the clips' numbers.
+        seconds: (n,) length of each clip that has a fingerprint, else 0.
+        shown: (n,) share of each picture that is no border, else 1.
+    """
+
+    matches: list[Match]
+    seconds: np.ndarray
+    shown: np.ndarray
+
+
+def find_duplicates(clips: KnownClips, ledger: Ledger, rules: Duplicates) -> Copies:
+    """Every pair of copies among the clips that have a fingerprint.
+
+    Args:
+        clips: with their answers.
+        ledger: where the fingerprints lie.
+        rules: what counts.
+    """
+    seconds, shown = np.zeros(len(clips)), np.ones(len(clips))
+    if FINGERPRINT not in clips.answers:
+        return Copies([], seconds, shown)
+    numbers = np.flatnonzero(clips.has(FINGERPRINT, "ok"))
+    sequences = clips.answers[FINGERPRINT]["sequence"].fill_null(-1).to_numpy()[numbers]
+    having, rows = [], []
+    for start in range(0, len(numbers), BATCH):
+        told = ledger.rows(sequences[start : start + BATCH], ["told"])["told"].to_pylist()
+        for number, text in zip(numbers[start : start + BATCH].tolist(), told, strict=True):
+            found = _words(text)
+            if found is not None:
+                words, borders = found
+                having.append(number)
+                rows.append(words)
+                seconds[number] = len(words.sight) / words.rate
+                shown[number] = (1 - borders[0] - borders[1]) * (1 - borders[2] - borders[3])
+    place = np.array(having, np.int64)
+    files = clips.table["sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
+    prints = Fingerprints.of(rows, files[place])
+    matches = [
+        match._replace(first=int(place[match.first]), second=int(place[match.second]))
+        for match in find_copies(prints, rules)
+    ]
+    return Copies(matches, seconds, shown)
+
+
+def _words(told: str | None) -> tuple[Words, list[float]] | None:
+    """Fingerprint of a clip as its operation told it; None where there is none to read."""
+    notes = (json.loads(told or "{}").get(FINGERPRINT) or {}).get("notes")
+    if not notes:
+        return None  # what a person has set has no words
+    values = json.loads(notes)
+    words = Words(*(from_text(values[name]) for name in Words._fields[:3]), float(values["rate"]))
+    return words, list(values["borders"])
+
+
+class Copy(NamedTuple):
+    """Why a clip is dropped.
+
+    Attributes:
+        number: of the clip.
+        of: number of the one that stays.
+        match: how they show the same.
+    """
+
+    number: int
+    of: int
+    match: Match
+
+
+def worse_copies(copies: Copies, clips: KnownClips, sharpness: Mapping[int, float], rules: Duplicates) -> list[Copy]:
+    """The clips to drop, given that only those of `sharpness` are left.
+
+    The best comes first: more pixels of picture, then longer by more than half a second, then sharper, then the smaller
+    key. A clip goes if enough of it is in one that stays; so what is only a copy of a dropped clip may stay.
+
+    Args:
+        copies: of `find_duplicates`.
+        clips: of the job.
+        sharpness: by number of the clips that are left, 0 where unknown.
+        rules: what counts.
+    """
+    beside: dict[int, list[tuple[int, float, Match]]] = defaultdict(list)
+    for match in copies.matches:
+        if match.first in sharpness and match.second in sharpness:
+            beside[match.first].append((match.second, match.share_first, match))
+            beside[match.second].append((match.first, match.share_second, match))
+    involved = np.array(sorted(beside), np.int64)
+    pixels = clips.column("width").astype(np.int64) * clips.column("height")
+    keys = dict(zip(involved.tolist(), clips.table["key"].take(involved).to_pylist(), strict=True))
+
+    def rank(number: int) -> tuple[Any, ...]:
+        # Encoders want even sides and borders are found to a hundredth: so are pixels compared.
+        shown = round(float(np.log2(max(1.0, pixels[number] * copies.shown[number]))) * 16)
+        return -shown, -round(2 * copies.seconds[number]), -sharpness[number], keys[number]
+
+    stays: set[int] = set()
+    found = []
+    for number in sorted(involved.tolist(), key=rank):
+        better = [(share, -other, match) for other, share, match in beside[number] if other in stays]
+        share, other, match = max(better, key=lambda one: one[:2], default=(0.0, 0, None))
+        if match is not None and share >= rules.covered:
+            found.append(Copy(number, -other, match))
+        else:
+            stays.add(number)
+    return found
+
+
+def duplicate_groups(
+    clips: KnownClips, ledger: Ledger, operations: Sequence[Operation], rules: Compose, copies: Copies | None = None
+) -> np.ndarray:
+    """Number of the group of each clip; clips that show the same, or are linked by such ones, have one number.
+
+    Args:
+        clips: with their answers.
+        ledger: where the fingerprints lie.
+        operations: of the job.
+        rules: of the pass; without `duplicates` every clip is a group by itself.
+        copies: where they are known already.
+
+    Returns:
+        (n,) int64: the smallest number of a clip of the group.
+    """
+    if rules.duplicates is None or FINGERPRINT not in {operation.name for operation in operations}:
+        return np.arange(len(clips))
+    if copies is None:
+        copies = find_duplicates(clips, ledger, rules.duplicates)
+    return groups_of(len(clips), ((match.first, match.second) for match in copies.matches))
+
+
+def groups_of(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """(count,) smallest member of the connected component of each, by union-find.
+
+    Args:
+        count: of things.
+        pairs: that belong together.
+    """
+    parent = list(range(count))
+
+    def root(one: int) -> int:
+        while parent[one] != one:
+            parent[one] = parent[parent[one]]
+            one = parent[one]
+        return one
+
+    for one, other in pairs:
+        low, high = sorted((root(one), root(other)))
+        parent[high] = low
+    return np.array([root(one) for one in range(count)], np.int64)
+
+
+def told(copy: Copy, keys: Sequence[str], uris: Sequence[str]) -> dict[str, Any]:
+    """What a person is told about a dropped copy, plain JSON values.
+
+    Args:
+        copy: the dropped clip.
+        keys: of all clips.
+        uris: of all clips.
+    """
+    match = copy.match
+    share = match.share_first if match.first == copy.number else match.share_second
+    how = [match.symmetry] if match.symmetry != "same" else []
+    if match.cropped:
+        how.append("cropped")
+    if match.speed != 1.0:
+        how.append("reversed" if match.speed == -1 else f"speed {match.speed:.3g}")
+    return {
+        "same_as": keys[copy.of],
+        "same_as_uri": uris[copy.of],
+        "share": round(share, 4),
+        "bits": match.distance,
+        "how": ", ".join(how) or "same",
+    }
