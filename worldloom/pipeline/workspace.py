@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from worldloom.catalogs.clip import Annotation, Clip
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError, WorldloomError
-from worldloom.catalogs.manifest import numbers
+from worldloom.catalogs.manifest import latest_or_none, numbers, removed_list
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.funnel import RunSummary
@@ -24,6 +24,9 @@ from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import record_members, unpack_parcel
 from worldloom.pipeline.state import WRITTEN_ANEW, read_state
+
+JOB = "job.yaml"
+"""The job as it ran last."""
 
 ITEMS = "items.parquet"
 """Every source item of the last run, in order, with the recipe and fingerprint it was asked for with."""
@@ -132,6 +135,39 @@ class Workspace:
         if key not in self._numbers:
             raise UsageError(f"{self.out}: there is no clip {key}" + nearest(key, sorted(self._numbers)))
         return self._known.clip(self._numbers[key])
+
+    def known(self) -> Iterator[KnownClip]:
+        """What the ledger says about every clip, in the order of the sources; nothing is opened."""
+        return self._known.rows()
+
+    @property
+    def operations(self) -> list[dict[str, Any]]:
+        """`name`, `gives`, `method`, `version` and so on of every operation of the job, in order."""
+        return list(self._operations.values())
+
+    def seconds_per_row(self) -> dict[str, float]:
+        """Mean wall-clock time of one row, by pass and operation; a row runs on one core unless it is a GPU's."""
+        return self._ledger.seconds_per_row()
+
+    def left_out(self) -> dict[str, str]:
+        """Clips that the job's rules of `compose` drop as things are now, and the reason of each.
+
+        Raises:
+            UsageError: `job.yaml` is missing or holds no rules of ours.
+        """
+        from worldloom.catalogs.config import load, parse_yaml
+        from worldloom.pipeline.passes.compose import left_out
+        from worldloom.pipeline.settings import Compose
+
+        where = f"{self.out}/{JOB}"
+        try:
+            values = parse_yaml(self.layout.store.read(JOB), where).get("compose") or {}
+        except FileNotFoundError:
+            raise UsageError(f"{where}: missing; {WRITTEN_ANEW}") from None
+        rules = load(Compose, values, where=where)
+        manifest = latest_or_none(self.dataset)
+        removed = removed_list(manifest) if manifest is not None else []
+        return left_out(rules, self._known, self.state.operations, self._ledger, removed)
 
     def load(self, key: str, operations: Iterable[str] | None = None) -> Clip:
         """A clip with its annotations.

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import numpy as np
@@ -29,6 +29,18 @@ BATCH = 16_384
 
 TAKEN_DOWN = "taken_down"
 """Reason of a clip that was removed from the dataset for good: no later run brings it back."""
+
+
+class Told(Protocol):
+    """What choosing asks of an operation."""
+
+    @property
+    def name(self) -> str:
+        """Of the operation, and of its column."""
+
+    @property
+    def gives(self) -> str:
+        """The member of a clip that it fills in."""
 
 
 @dataclass(frozen=True)
@@ -112,17 +124,30 @@ def compose(
     """
     reasons = _drop_reasons(rules, clips, operations, ledger, removed)
     kept = np.flatnonzero(reasons.codes < 0)
-    if rules.limit is not None and len(kept) > rules.limit:
-        # Keys are hashes: their order is a fair and lasting draw.
-        keys = np.array(clips.table["key"].take(pa.array(kept)).to_pylist())
-        reasons.drop(np.sort(kept[np.argsort(keys, kind="stable")[rules.limit :]]), "over_limit")
-        kept = np.flatnonzero(reasons.codes < 0)
     chosen = _samples(rules, clips, kept)
     gone = {row["key"] for row in removed if "key" in row}
     if gone and len(chosen) > len(kept):
         there = np.array([key not in gone for key in chosen.sample_keys()], bool)
         chosen = chosen.take(np.flatnonzero(there))
     return chosen, Tally.counted("compose", reasons.ends(), out=len(chosen))
+
+
+def left_out(
+    rules: Compose,
+    clips: KnownClips,
+    operations: Sequence[Told],
+    ledger: Ledger,
+    removed: Sequence[Mapping[str, str]] = (),
+) -> dict[str, str]:
+    """Clips that the rules drop, and the reason of each; arguments as for `compose`.
+
+    Raises:
+        UsageError: a condition that DuckDB does not understand.
+    """
+    reasons = _drop_reasons(rules, clips, operations, ledger, removed)
+    rows = np.flatnonzero(reasons.codes >= 0)
+    keys = clips.table["key"].take(pa.array(rows)).to_pylist()
+    return {key: reasons.words[code] for key, code in zip(keys, reasons.codes[rows].tolist(), strict=True)}
 
 
 def _samples(rules: Compose, clips: KnownClips, kept: np.ndarray) -> Chosen:
@@ -249,7 +274,7 @@ class _Reasons:
 def _drop_reasons(
     rules: Compose,
     clips: KnownClips,
-    operations: Sequence[Operation],
+    operations: Sequence[Told],
     ledger: Ledger,
     removed: Sequence[Mapping[str, str]],
 ) -> _Reasons:
@@ -273,11 +298,16 @@ def _drop_reasons(
             fails = np.ones(len(rest), bool)
             fails[matching(table, condition)] = False
             reasons.drop(rest[fails], reason)
+    kept = np.flatnonzero(reasons.codes < 0)
+    if rules.limit is not None and len(kept) > rules.limit:
+        # Keys are hashes: their order is a fair and lasting draw.
+        keys = np.array(clips.table["key"].take(pa.array(kept)).to_pylist())
+        reasons.drop(np.sort(kept[np.argsort(keys, kind="stable")[rules.limit :]]), "over_limit")
     return reasons
 
 
 def figures(
-    ledger: Ledger, clips: KnownClips, operations: Sequence[Operation], numbers: np.ndarray, columns: Collection[str]
+    ledger: Ledger, clips: KnownClips, operations: Sequence[Told], numbers: np.ndarray, columns: Collection[str]
 ) -> pa.Table:
     """Columns of the catalog as far as they are known before packing; nothing else is read.
 
