@@ -94,6 +94,34 @@ def load_clip(
     return clip
 
 
+def recipe_of(layout: Layout, key: str, place: tuple[str, int]) -> str:
+    """The recipe under which a clip's files lie; arguments as for `record_of`."""
+    return record_members(unpack_parcel(read_payload(layout.store, *place)), key)[1]
+
+
+def truth_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip | None:
+    """What the renderer knows about a clip of a rendered world; None for every other clip.
+
+    Args:
+        layout: of the working folder.
+        key: of the clip.
+        place: part file and row of its video's payload.
+
+    Raises:
+        BadInput: `bad_truth`, the file is damaged.
+    """
+    recipe = recipe_of(layout, key, place)
+    name = layout.truth_name(recipe, key)
+    try:
+        clip = members_to_clip(key, unpack_parcel(layout.store.read(name)))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInput("bad_truth", f"cannot be read ({error})", where=f"{layout.out}/{name}") from None
+    clip.video = layout.video(recipe, key)
+    return clip
+
+
 class Workspace:
     """A working folder, read only: the clips of its job and everything known about them.
 
@@ -190,23 +218,11 @@ class Workspace:
         Raises:
             BadInput: `bad_truth`, the file is damaged.
         """
-        name = self.truth_name(key)
-        try:
-            clip = members_to_clip(key, unpack_parcel(self.layout.store.read(name)))
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise BadInput("bad_truth", f"cannot be read ({error})", where=f"{self.out}/{name}") from None
-        clip.video = self.layout.video(self._recipe(key), key)
-        return clip
+        return truth_of(self.layout, key, self.clip(key).record)
 
     def truth_name(self, key: str) -> str:
         """Where in the working folder the renderer's knowledge about a clip lies, if there is any."""
-        return self.layout.truth_name(self._recipe(key), key)
-
-    def _recipe(self, key: str) -> str:
-        parcel = unpack_parcel(read_payload(self.layout.store, *self.clip(key).record))
-        return record_members(parcel, key)[1]
+        return self.layout.truth_name(recipe_of(self.layout, key, self.clip(key).record), key)
 
     def summary(self) -> RunSummary:
         """Where the job stands: ingest, operations and dataset as they are now, compose and pack as they last ran."""

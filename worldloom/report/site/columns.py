@@ -20,8 +20,11 @@ Row = Mapping[str, Any]
 
 PLAIN = ("seconds", "frames", "fps", "height", "width")
 """Figures of a clip itself, in the order in which they are shown."""
-_NOT_FIGURES = {"source": ("stream",)}
+NOT_OPERATIONS = ("source", "attributes", "crc32")
+"""Columns that hold a structure and are no operation's answer."""
 _WHO = ("status", "method", "version", "reason", "notes")
+_NEVER = {"source": ("kind", "uri", "licence", "sha256", "retrieved_at", "stream")}
+"""Of a structure, what is neither a figure nor picked from a list, or is already."""
 MOST_VALUES = 60
 """Different values of a text that one still picks from a list; others are found by the search (default ours)."""
 MOST_FIGURES = 80
@@ -47,7 +50,12 @@ class Column:
 
 def operations_of(rows: Iterable[Row]) -> list[str]:
     """Operations that any row has an answer of, in the order in which a reader expects them."""
-    names = {name for row in rows for name, value in row.items() if isinstance(value, Mapping) and value.get("status")}
+    names = {
+        name
+        for row in rows
+        for name, value in row.items()
+        if isinstance(value, Mapping) and value.get("status") and name not in NOT_OPERATIONS
+    }
     return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
@@ -67,7 +75,7 @@ def figures(rows: Sequence[Row]) -> list[Column]:
     columns = [Column(name, name, [_number(row.get(name)) for row in rows]) for name in PLAIN]
     for outer, names in structures(rows):
         for name in names:
-            if name in _WHO or name in _NOT_FIGURES.get(outer, ()):
+            if name in _NEVER.get(outer, _WHO if outer != "attributes" else ()):
                 continue
             values = [_number((row.get(outer) or {}).get(name)) for row in rows]
             columns.append(Column(f"{outer}.{name}", _path(outer, name), values))
@@ -91,7 +99,7 @@ def facets(rows: Sequence[Row]) -> list[Column]:
         Column(f"{outer}.{name}", _path(outer, name), inner(outer, name))
         for outer, names in structures(rows)
         for name in names
-        if name not in ("status", "reason", "version", "notes") and outer != "source"
+        if outer == "attributes" or (outer != "source" and name not in ("status", "reason", "version", "notes"))
     ]
     pickable = [column for column in others if 1 < len(set(column.values)) <= MOST_VALUES]
     return [*(column for column in first if len(set(column.values) - {None, ""}) > 0), *pickable]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worldloom.catalogs.catalog import catalog_row
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Clip
 from worldloom.report.actions import runs
 from worldloom.report.pictures import spread
@@ -96,7 +97,7 @@ def write_strip(clip: Clip, path: Path) -> None:
     edges = np.linspace(0, STRIP_WIDTH + GAP, len(wanted) + 1).round().astype(int)
     sheet = Image.new("RGB", (STRIP_WIDTH, STRIP_HEIGHT), "white")
     with clip.open_frames() as frames:
-        for index, left, right in zip(wanted, edges, edges[1:], strict=True):
+        for index, left, right in zip(wanted, edges[:-1], edges[1:], strict=True):
             cell = _covering(np.asarray(frames[index]), int(right - left) - GAP, STRIP_HEIGHT)
             sheet.paste(Image.fromarray(cell), (int(left), 0))
     buffer = io.BytesIO()
@@ -143,7 +144,7 @@ def shortened(text: str, cells: int) -> str:
     if len(labels) <= cells:
         return text
     edges = np.linspace(0, len(labels), cells + 1).round().astype(int)
-    return coded(np.array([_commonest(labels[a:b]) for a, b in zip(edges, edges[1:], strict=True)]))
+    return coded(np.array([_commonest(labels[a:b]) for a, b in pairwise(edges)]))
 
 
 def _commonest(labels: Sequence[int] | np.ndarray) -> int:

@@ -147,7 +147,7 @@ def _looked(
         return sight.key, Look(stamp=_digest(sight.stamp), trouble=trouble, said=said, **result)
 
     try:
-        with ThreadPoolExecutor(workers or max(1, min(len(due), _cores())), "look") as pool:
+        with ThreadPoolExecutor(workers or max(1, min(len(due), cores())), "look") as pool:
             yield from pool.map(one, due)
     finally:
         for envelope in envelopes:
@@ -158,7 +158,8 @@ def _trouble(ending: Ending) -> tuple[str, str]:
     return ("", "") if ending.status == "ok" else (ending.reason, ending.error[:_SAID])
 
 
-def _cores() -> int:
+def cores() -> int:
+    """That this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -125,3 +125,23 @@ def _words(case: Case | None) -> str:
 def _plain(item: str) -> str:
     """What a person knows an item of a source by: without the kind of its source and the digest of its place."""
     return item.split(":", 2)[-1]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one stage that ended alike."""
+
+    stage: str
+    status: str
+    reason: str
+    rows: list[Problem]
+
+
+def grouped(problems: Iterable[Problem]) -> list[Group]:
+    """Rows by stage, status and reason: stages in the order in which they come first, in each the largest first."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    for row in problems:
+        groups.setdefault((row.stage, row.status, row.reason), []).append(row)
+    stages = list(dict.fromkeys(stage for stage, _, _ in groups))
+    ordered = sorted(groups.items(), key=lambda one: (stages.index(one[0][0]), -len(one[1]), one[0]))
+    return [Group(*name, rows) for name, rows in ordered]
