@@ -50,6 +50,7 @@ class Collection:
     Attributes:
         place: the folder or address, as the person gave it.
         what: `run` or `dataset`.
+        name: a few words to call it by.
         sights: where every clip lies, sorted by key.
         catalog: rows of the catalog by key, as far as clips are packed; see `worldloom.catalogs.catalog`.
         load: a clip by its key, opened in this process.
@@ -62,6 +63,7 @@ class Collection:
 
     place: Path | str
     what: str
+    name: str
     sights: Sequence[Sight]
     catalog: Mapping[str, dict[str, Any]]
     load: Callable[[str], Clip]
@@ -76,10 +78,6 @@ class Collection:
         """Of all clips, sorted."""
         return [sight.key for sight in self.sights]
 
-    @property
-    def name(self) -> str:
-        """A few words to call it by: the last part of its place."""
-        return Path(absolute(self.place)).name
 
 
 def open_collection(place: Path | str) -> Collection:
@@ -144,6 +142,7 @@ def _run(place: Path | str) -> Collection:
     return Collection(
         place,
         "run",
+        space.state.name or Path(absolute(place)).name,
         sorted(sights, key=lambda sight: sight.key),
         {} if packed is None else packed.catalog,
         load,
@@ -185,7 +184,9 @@ def _dataset(place: Path | str, number: int | None = None) -> Collection:
         for key, crc in ((row["key"], row["crc32"]) for row in catalog.values())
     ]
     facts = {"dataset": str(place), "manifest": str(dataset.manifest.number), "samples": f"{len(catalog):,}"}
-    return Collection(place, "dataset", sorted(sights, key=lambda one: one.key), catalog, dataset.get, facts=facts)
+    name = dataset.manifest.name or Path(absolute(place)).name
+    name += "" if number is None else f", manifest {number}"
+    return Collection(place, "dataset", name, sorted(sights, key=lambda one: one.key), catalog, dataset.get, facts=facts)
 
 
 def rows_of(dataset: ShardDataset) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@
     const svg = own.make("svg", { class: "lanes", viewBox: "0 0 1000 24", preserveAspectRatio: "none", "aria-hidden": "true" });
     ["move", "view"].forEach((group, lane) => {
       const { found, total } = stretches(data[group][row]);
+      if (!found.length) svg.append(own.make("rect", { class: "unlabelled", x: 0, width: 1000, y: 9 * lane + 3.5, height: 1 }));
       for (const [first, long, label] of found) {
         svg.append(own.make("rect", { class: `a${label}`, x: (1000 * first) / total, width: (1000 * long) / total, y: 9 * lane, height: 8 }));
       }
@@ -38,8 +39,9 @@
 
   function badgesOf(data, row) {
     const badges = own.make("span", { class: "badges" });
-    for (const one of data.status) {
-      const [status, reason] = listed(one, row);
+    const order = { failed: 0, absent: 1, ok: 2 };  // what is missing is seen first, where not all of them fit
+    const found = data.status.map((one) => [one, ...listed(one, row)]).sort((a, b) => (order[a[1]] ?? 1) - (order[b[1]] ?? 1));
+    for (const [one, status, reason] of found) {
       if (status) badges.append(own.make("span", { class: `badge ${status}`, title: reason ? `${one.name} ${status}: ${reason}` : `${one.name} ${status}` }, one.name));
     }
     return badges;

@@ -19,7 +19,8 @@
     if (whole) step = Math.max(1, Math.ceil(step));
     const round = (value) => Number(value.toPrecision(12));
     const edges = [round(Math.floor(least / step) * step)];
-    while (edges[edges.length - 1] <= (far ? late : most) && edges.length <= BINS + 2) edges.push(round(edges[0] + edges.length * step));
+    const reached = (edge) => (whole || far ? edge > (far ? late : most) : edge >= most);  // a whole number has a bin of its own
+    while (!reached(edges[edges.length - 1]) && edges.length <= BINS + 2) edges.push(round(edges[0] + edges.length * step));
     if (edges.length < 2) edges.push(round(edges[0] + step));
     const bins = far ? edges.length : edges.length - 1;
     const codes = values.map((value) => (value === null ? -1 : Math.min(bins - 1, Math.max(0, binAt(edges, value)))));
@@ -124,7 +125,9 @@
       if (this.filter) {
         const low = lo === null ? 0 : Math.max(0, binAt(this.edges, lo));
         const inside = this.filter.open ? this.edges.findIndex((edge) => edge >= hi) - 1 : binAt(this.edges, hi ?? Infinity);
-        this.show(low, Math.min(this.bins - 1, hi === null || inside < -1 ? this.bins - 1 : inside));
+        const beside = (hi !== null && hi < this.edges[0]) || (!this.far && lo !== null && lo > this.edges[this.bins]);
+        if (beside) this.show(1, 0);
+        else this.show(low, Math.min(this.bins - 1, hi === null || inside < -1 ? this.bins - 1 : inside));
       } else {
         this.show(1, 0);
       }
@@ -146,15 +149,15 @@
     constructor(column, toggled) {
       this.column = column;
       this.bars = WORDS[column.name].map((word, number) => {
-        const fill = own.make("rect", { class: `a${number}`, x: 0, y: 0, width: 0, height: 10 });
+        const fill = own.make("rect", { class: `a${number}`, x: 0, y: 40, width: 10, height: 0 });
         const share = own.make("span", { class: "share-of" });
         const button = own.make("button", { type: "button", class: "label-bar", "aria-pressed": "false", title: `clips with ${column.name} ${word}` },
-          own.make("span", { class: "arrow", "aria-hidden": "true" }, ARROWS[number]), own.make("span", { class: "word" }, word),
-          own.make("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, own.make("rect", { class: "of-all", width: 100, height: 10 }), fill), share);
+          share, own.make("svg", { viewBox: "0 0 10 40", preserveAspectRatio: "none", "aria-hidden": "true" }, fill),
+          own.make("span", { class: "arrow", "aria-hidden": "true" }, ARROWS[number]), own.make("span", { class: "word" }, word));
         button.addEventListener("click", () => toggled(number));
         return { button, fill, share };
       });
-      this.box = own.make("div", { class: "figure labels" }, own.make("h4", {}, column.name, own.make("span", {}, " share of frames")), ...this.bars.map((bar) => bar.button));
+      this.box = own.make("div", { class: "figure labels" }, own.make("h4", {}, column.name, own.make("span", {}, " % of frames")), own.make("div", { class: "label-bars" }, ...this.bars.map((bar) => bar.button)));
     }
 
     update(passes, filter) {
@@ -165,9 +168,11 @@
       });
       const total = sums.reduce((sum, one) => sum + one, 0) || 1, most = Math.max(...sums) || 1;
       this.bars.forEach(({ button, fill, share }, number) => {
-        fill.setAttribute("width", ((100 * sums[number]) / most).toFixed(2));
+        const height = sums[number] ? Math.max(1, (38 * sums[number]) / most) : 0;
+        fill.setAttribute("y", (40 - height).toFixed(2));
+        fill.setAttribute("height", height.toFixed(2));
         const part = (100 * sums[number]) / total;
-        share.textContent = sums[number] === 0 ? "" : part < 1 ? "<1 %" : `${Math.round(part)} %`;
+        share.textContent = sums[number] === 0 ? "" : part < 1 ? "<1" : String(Math.round(part));
         button.setAttribute("aria-pressed", String(Boolean(filter && filter.picked.has(number))));
       });
     }

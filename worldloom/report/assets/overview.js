@@ -120,18 +120,20 @@
       if (!columns.has(group)) continue;
       const one = new own.LabelBars(columns.get(group), (number) => toggle(group, number));
       bars.push(one);
-      by("labels").append(one.box);
+      by("figures").append(one.box);
     }
     for (const one of data.figures) {
       if (columns.get(one.name).kind !== "range") continue;
       const histogram = new own.Histogram(columns.get(one.name), (range) => change(one.name, range));
       histograms.push(histogram);
     }
-    const first = 8;
+    const first = 4;
     by("figures").append(...histograms.slice(0, first).map((one) => one.box));
     if (histograms.length > first) {
       const rest = own.make("div", { class: "rest" }, ...histograms.slice(first).map((one) => one.box));
-      by("figures").append(own.make("details", { class: "all-figures" }, own.make("summary", {}, `${histograms.length - first} more figures`), rest));
+      const more = own.make("details", { class: "all-figures" }, own.make("summary", {}, `${histograms.length - first} more figures`), rest);
+      if (histograms.slice(first).some((one) => filters.has(one.column.name))) more.open = true;
+      by("figures").append(more);
     }
     const options = [["key", "key"], ["name", "name"], ...[...columns.values()].filter((one) => one.kind === "range" || one.kind === "pick").map((one) => [one.name, one.name.replace(/^status\./, "")])];
     by("sort").append(...options.map(([value, said]) => own.make("option", { value }, said)));
@@ -163,9 +165,9 @@
   }
 
   own.start();
+  readAddress();
   build();
   const gallery = new own.Gallery(by("gallery"), data, open);
-  readAddress();
   let typed = 0;
   by("search").addEventListener("input", () => {
     clearTimeout(typed);
@@ -179,7 +181,12 @@
     const shown = by("clips").classList.toggle("folded");
     by("panels").setAttribute("aria-expanded", String(!shown));
   });
-  addEventListener("hashchange", () => { readAddress(); update(); if (filters.size) by("clips").scrollIntoView(); });
+  addEventListener("hashchange", () => {
+    if (location.hash && !location.hash.includes("=")) return writeAddress();  // a place in this page, no filters
+    readAddress();
+    update();
+    if (filters.size) by("clips").scrollIntoView();
+  });
   addEventListener("keydown", keys);
   if (matchMedia("(max-width: 900px)").matches) by("panels").click();
   update();

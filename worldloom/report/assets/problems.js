@@ -44,7 +44,7 @@
     const retry = one.retry ? own.make("button", { class: "copy", type: "button", "data-text": one.retry, title: one.retry }, "copy the command for all") : null;
     return own.make("section", { class: "group" }, own.make("h3", {}, `${one.stage} `, says, " ", retry),
       own.make("table", { class: "stack problems" },
-        own.make("thead", {}, own.make("tr", {}, ...["item", "why", "tries", "again"].map((word) => own.make("th", {}, word)))), body), more);
+        own.make("thead", {}, own.make("tr", {}, ...["item", "why", "tries", "again"].map((word) => own.make("th", { class: word === "tries" && "num" }, word)))), body), more);
   }
 
   function update() {

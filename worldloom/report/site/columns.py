@@ -19,7 +19,9 @@ from worldloom.report.site.looks import Look
 Row = Mapping[str, Any]
 
 PLAIN = ("seconds", "frames", "fps", "height", "width")
-"""Figures of a clip itself, in the order in which they are shown."""
+"""Figures of a clip itself."""
+FIRST = ("seconds", "quality.sharpness", "pose.confidence", "revisits.density", "events.pairs", "actions.uncertain_share")
+"""Figures that are shown first (ours): what one most often chooses clips by."""
 NOT_OPERATIONS = ("source", "attributes", "crc32")
 """Columns that hold a structure and are no operation's answer."""
 _WHO = ("status", "method", "version", "reason", "notes")
@@ -79,7 +81,16 @@ def figures(rows: Sequence[Row]) -> list[Column]:
                 continue
             values = [_number((row.get(outer) or {}).get(name)) for row in rows]
             columns.append(Column(f"{outer}.{name}", _path(outer, name), values))
-    return [column for column in columns if _differs(column.values)][:MOST_FIGURES]
+    first = {name: number for number, name in enumerate(FIRST)}
+    late = len(first) + len(columns)
+
+    def place(numbered: tuple[int, Column]) -> int:
+        number, column = numbered
+        plain = late if column.name in PLAIN else len(first)
+        return first.get(column.name, plain + number)
+
+    ordered = [column for _, column in sorted(enumerate(columns), key=place)]
+    return [column for column in ordered if _differs(column.values)][:MOST_FIGURES]
 
 
 def facets(rows: Sequence[Row]) -> list[Column]:

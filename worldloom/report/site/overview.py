@@ -148,6 +148,7 @@ def first_cards(
     for row in rows[:count]:
         look = looks.get(row["key"]) or Look()
         ends = [(name, endings([row], name)[0][0]) for name in operations_of([row])]
+        ends.sort(key=lambda end: {"failed": 0, "absent": 1}.get(end[1], 2))  # what is missing is seen first
         cards.append({
             "key": row["key"], "name": name_of_uri(row["source"]["uri"]) or row["key"],
             "href": hrefs.get(row["key"], ""), "strip": f"thumbs/{look.strip}" if look.strip else "",
