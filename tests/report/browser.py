@@ -42,7 +42,7 @@ class Browser:
         self.size, self.dark, self.scripts = (width, height), dark, scripts
         self.said: list[str] = []
         self.asked_for: list[str] = []
-        self._number = 0
+        self._number = self._loaded = 0
         self._left = b""
 
     def __enter__(self) -> Browser:
@@ -113,6 +113,8 @@ class Browser:
         one, _, self._left = self._left.partition(b"\0")
         message: dict[str, Any] = json.loads(one)
         told = message.get("params", {})
+        if message.get("method") == "Page.loadEventFired":
+            self._loaded += 1
         if message.get("method") == "Log.entryAdded":
             self.said.append(told["entry"]["text"])
         if message.get("method") == "Runtime.exceptionThrown":
@@ -123,9 +125,12 @@ class Browser:
 
     def open(self, page: Path, part: str = "") -> None:
         """Open a file and wait until it is loaded; `part` follows the #."""
-        self.call("Page.navigate", url=f"{page.absolute().as_uri()}{'#' + part if part else ''}")
-        while self._next().get("method") != "Page.loadEventFired":
-            pass
+        # Another part of the same page would be no new page.
+        for address in ("about:blank", f"{page.absolute().as_uri()}{'#' + part if part else ''}"):
+            before = self._loaded
+            self.call("Page.navigate", url=address)
+            while self._loaded == before:
+                self._next()
 
     def ask(self, expression: str) -> Any:
         """The value of an expression in the page."""

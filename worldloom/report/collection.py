@@ -1,4 +1,4 @@
-"""What there is to inspect: a run's working folder or a dataset, as clips to look at, rows to count, and what was lost."""
+"""What there is to inspect, a run's working folder or a dataset: clips to look at, rows to count, what was lost."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ class Collection:
     def keys(self) -> list[str]:
         """Of all clips, sorted."""
         return [sight.key for sight in self.sights]
-
 
 
 def open_collection(place: Path | str) -> Collection:
@@ -186,7 +185,9 @@ def _dataset(place: Path | str, number: int | None = None) -> Collection:
     facts = {"dataset": str(place), "manifest": str(dataset.manifest.number), "samples": f"{len(catalog):,}"}
     name = dataset.manifest.name or Path(absolute(place)).name
     name += "" if number is None else f", manifest {number}"
-    return Collection(place, "dataset", name, sorted(sights, key=lambda one: one.key), catalog, dataset.get, facts=facts)
+    return Collection(
+        place, "dataset", name, sorted(sights, key=lambda one: one.key), catalog, dataset.get, facts=facts
+    )
 
 
 def rows_of(dataset: ShardDataset) -> dict[str, dict[str, Any]]:

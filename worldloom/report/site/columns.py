@@ -20,7 +20,14 @@ Row = Mapping[str, Any]
 
 PLAIN = ("seconds", "frames", "fps", "height", "width")
 """Figures of a clip itself."""
-FIRST = ("seconds", "quality.sharpness", "pose.confidence", "revisits.density", "events.pairs", "actions.uncertain_share")
+FIRST = (
+    "seconds",
+    "quality.sharpness",
+    "pose.confidence",
+    "revisits.density",
+    "events.pairs",
+    "actions.uncertain_share",
+)
 """Figures that are shown first (ours): what one most often chooses clips by."""
 NOT_OPERATIONS = ("source", "attributes", "crc32")
 """Columns that hold a structure and are no operation's answer."""
@@ -155,6 +162,7 @@ def data_of_clips(rows: Sequence[Row], looks: Mapping[str, Look], pages: Iterabl
     """Everything the overview's script knows about the clips; lists are columns, in the order of `rows`."""
     seen = [looks.get(row["key"]) or Look() for row in rows]
     made = set(pages)
+    stems = [file_stem(row["key"]) for row in rows]
     actions = [row.get("actions") or {} for row in rows]
     return {
         "count": len(rows),
@@ -165,11 +173,11 @@ def data_of_clips(rows: Sequence[Row], looks: Mapping[str, Look], pages: Iterabl
         "frames": [row["frames"] for row in rows],
         "strip": [look.strip for look in seen],
         "trouble": _listed([look.trouble for look in seen]),
-        "files": None if all(file_stem(row["key"]) == row["key"] for row in rows) else [file_stem(r["key"]) for r in rows],
+        "files": None if all(stem == row["key"] for stem, row in zip(stems, rows, strict=True)) else stems,
         "page": [int(row["key"] in made) for row in rows],
         "move": [shortened(look.move, CELLS) for look in seen],
         "view": [shortened(look.view, CELLS) for look in seen],
-        "events": [[_mark(*event, row["frames"]) for event in look.events] for look, row in zip(seen, rows, strict=True)],
+        "events": [[_mark(*one, row["frames"]) for one in look.events] for look, row in zip(seen, rows, strict=True)],
         "texts": [{"name": one.name, "sql": one.sql, **_listed(one.values)} for one in texts(rows)],
         "facets": [{"name": one.name, "sql": one.sql, **_listed(one.values)} for one in facets(rows)],
         "status": [
@@ -244,5 +252,3 @@ def _keywords() -> frozenset[str]:
     with duckdb.connect(":memory:", config={"threads": 1, "enable_external_access": False}) as connection:
         found = connection.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'")
         return frozenset(row[0] for row in found.fetchall())
-
-

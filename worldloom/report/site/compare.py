@@ -155,9 +155,7 @@ def overlaid(here: Sequence[Any], there: Sequence[Any]) -> dict[str, Any] | None
     return {"bars": bars, "line": f"M0 70 {steps} V70", "least": bounds[0], "most": bounds[1]}
 
 
-def figure_rows(
-    ours: Sequence[Row], theirs: Sequence[Row], common: Sequence[tuple[int, int]]
-) -> list[dict[str, Any]]:
+def figure_rows(ours: Sequence[Row], theirs: Sequence[Row], common: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
     """Per figure: means of both sides, how many common clips changed and by how much, and both histograms."""
     both = {column.name: column for column in figures([*ours, *theirs])}
     rows = []
@@ -169,7 +167,7 @@ def figure_rows(
             "name": name, "here": _mean(here), "there": _mean(there), "common": len(pairs), "changed": len(changed),
             "change": sum(changed) / len(pairs) if pairs else None, "drawn": overlaid(here, there),
         })  # fmt: skip
-    return rows
+    return sorted(rows, key=lambda row: -row["changed"])
 
 
 def _mean(values: Sequence[Any]) -> float | None:
@@ -234,7 +232,10 @@ def write_comparison(
         kinds=sorted(kinds.items(), key=lambda one: -one[1]),
         statuses=_statuses(ours[0], theirs[0], here, there, common),
         labels=[(group, one, _matrix(one)) for group, one in labels.items() if one.frames],
-        names=[f"{ARROWS[i]} {LEGEND[i]}" for i in range(10)],
+        names={
+            group: [f"{ARROWS[i]} {LEGEND[i].split(' · ')[side]}" for i in range(10)]
+            for group, side in (("move", 0), ("view", -1))
+        },
         arrows=ARROWS,
         figures=figure_rows(ours[0], theirs[0], [(place[0][key], place[1][key]) for key in common]),
         lists=[(name, rows[:FIRST_ROWS], len(rows)) for name, rows in lists.items()],
@@ -301,4 +302,3 @@ def _matrix(one: Agreement) -> list[tuple[int, list[tuple[str, str]], int, float
             cells.append(("" if not share else "<1 %" if share < 0.01 else f"{share:.0%}", kind))
         rows.append((there, cells, total, one.f1(there)))
     return rows
-
