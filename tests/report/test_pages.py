@@ -16,7 +16,6 @@ from worldloom.catalogs.clip import Annotation, Caption
 from worldloom.catalogs.errors import BadInput
 from worldloom.report.content import ClipEntry, FunnelRow, ReportContent, Step, TruthRow
 from worldloom.report.demo_page import write_report
-from worldloom.report.inspect_page import write_clip
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
@@ -73,13 +72,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "report": write_report(folder / "deep" / "report.html", content()),
         "empty": write_report(folder / "empty.html", ReportContent("Nothing")),
-        "clip": write_clip(hostile_clip(), folder / "clip.html"),
-        "truth": write_clip(estimated_clip(), folder / "truth.html", true_clip()),
-        "bare": write_clip(bare_clip(), folder / "bare.html"),
     }
 
 
-NAMES = ["report", "empty", "clip", "truth", "bare"]
+NAMES = ["report", "empty"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,7 +96,7 @@ def test_a_page_forbids_scripts_and_remote_content(pages: dict[str, Path], name:
     assert "script-src" not in rules
 
 
-@pytest.mark.parametrize("name", ["report", "clip"])
+@pytest.mark.parametrize("name", ["report"])
 def test_hostile_names_are_shown_as_text(pages: dict[str, Path], name: str) -> None:
     page = Page(pages[name])
     assert HOSTILE in page.text
@@ -108,10 +104,9 @@ def test_hostile_names_are_shown_as_text(pages: dict[str, Path], name: str) -> N
 
 
 def test_absent_annotations_show_their_reason(pages: dict[str, Path]) -> None:
-    text = Page(pages["bare"]).text
-    assert "pose absent: no parallax: too few points to say how the camera moved" in text
-    assert "revisits failed: SIGSEGV in the child process, 2 attempts" in text
-    assert "subjects: not asked for in this run" in text
+    text = Page(pages["report"]).text
+    assert "no parallax: too few points to say how the camera moved" in text
+    assert "SIGSEGV in the child process, 2 attempts" in text
 
 
 def test_the_report_shows_every_part(pages: dict[str, Path]) -> None:
@@ -133,14 +128,14 @@ def test_a_row_that_got_lost_is_pointed_out(tmp_path: Path) -> None:
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path, pages: dict[str, Path]) -> None:
-    again = write_clip(estimated_clip(), tmp_path / "again.html", true_clip())
-    assert again.read_bytes() == pages["truth"].read_bytes()
+    again = write_report(tmp_path / "again.html", content())
+    assert again.read_bytes() == pages["report"].read_bytes()
 
 
 def test_frames_that_cannot_be_read_leave_grey_and_a_word(tmp_path: Path) -> None:
     clip = estimated_clip()
     clip.open_frames = _unreadable  # type: ignore[method-assign]
-    text = Page(write_clip(clip, tmp_path / "clip.html")).text
+    text = Page(write_report(tmp_path / "torn.html", ReportContent("x", clips=[ClipEntry(clip)]))).text
     assert "frames not shown: the file is torn" in text
 
 
@@ -150,7 +145,7 @@ def _unreadable() -> object:
 
 def test_importing_the_room_loads_no_plotting_library() -> None:
     code = (
-        "import sys, worldloom.report, worldloom.report.content, worldloom.report.inspect_page\n"
+        "import sys, worldloom.report, worldloom.report.content\n"
         "import worldloom.report.site.write, worldloom.report.site.compare, worldloom.report.site.look\n"
         "import worldloom.report.demo_page, worldloom.report.picture, worldloom.report.loops, worldloom.report.cards\n"
         "heavy = {'matplotlib', 'jinja2', 'PIL', 'cv2', 'av', 'ray', 'torch', 'pycolmap', 'open3d'}\n"

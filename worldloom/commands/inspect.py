@@ -65,16 +65,9 @@ def _say(site: Site, place: str) -> None:
 
 
 def _record(place: Path | str, key: str, page: Path) -> None:
-    from worldloom.catalogs.errors import UsageError
-    from worldloom.report.collection import open_collection, whole_key
+    from worldloom.report.site.write import record_one
 
-    try:
-        from worldloom.report.rerun_recording import write_recording
-    except ImportError:
-        raise UsageError("--rerun: this release draws no Rerun recordings") from None
-    collection = open_collection(place)
-    path = page.with_suffix(".rrd")
-    write_recording(collection.load(whole_key(collection, key)), path)
+    path = record_one(place, page.with_suffix(".rrd"), key)
     console.say(f"wrote {path} ({console.size(path.stat().st_size)}); open it with: rerun {path}")
 
 

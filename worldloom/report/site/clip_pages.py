@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from urllib.parse import quote
 from worldloom.catalogs.clip import Clip
 from worldloom.pipeline.envelope import Envelope
 from worldloom.report.collection import file_stem
+from worldloom.report.page import TEMPLATES
 from worldloom.report.site.look import open_clip
 from worldloom.report.site.looks import MEMORY_MB, cores
 
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from worldloom.report.collection import Sight
 
 ENTRY = "worldloom.report.site.clip_pages:make_page"
-VERSION = "1"
-"""Changes whenever the page of the same clip looks otherwise."""
+RECORDING = "worldloom.report.site.clip_pages:make_recording"
 DEADLINE_S, RECYCLE_AFTER = 300.0, 50
 
 
@@ -45,6 +46,13 @@ class Pages:
     made: int
     troubles: Counter[str]
     said: dict[str, str]
+
+
+@cache
+def drawn_by() -> str:
+    """Digest of what draws a page, so that pages of an earlier release are drawn anew."""
+    files = sorted((*TEMPLATES.parent.glob("clip_*.py"), *TEMPLATES.glob("clip*.j2")))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def page_of(key: str) -> str:
@@ -74,7 +82,7 @@ def make_pages(
             for name, place in (("previous", number - 1), ("following", number + 1))
         }
         plan = {**around, "facts": dict(facts), "home": home, "path": str((folder / page_of(sight.key)).absolute())}
-        stamp = _digest([VERSION, sight.video, sight.stamp, plan])
+        stamp = _digest([drawn_by(), sight.video, sight.stamp, plan])
         stamps[sight.key] = stamp
         if known.get(sight.key) == stamp and (folder / page_of(sight.key)).is_file():
             pages.hrefs[sight.key] = page_of(sight.key)
@@ -124,15 +132,18 @@ def make_page(payload: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         payload: see `open_clip`, and `path`, `previous`, `following`, `home`, `facts`.
     """
+    from worldloom.report.clip_page import write_clip_page
+
     clip = open_clip(payload)
     path = Path(payload["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_one(
+    write_clip_page(
         clip,
         path,
         video_href=_video_href(clip, path, str(payload.get("out", ""))),
         truth=_truth(payload),
         facts=dict(payload["facts"]),
+        assets="../assets",
         previous=payload["previous"],
         following=payload["following"],
         home=payload["home"],
@@ -140,21 +151,16 @@ def make_page(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"bytes": path.stat().st_size}
 
 
-def write_one(
-    clip: Clip,
-    path: Path,
-    *,
-    video_href: str,
-    truth: Clip | None,
-    facts: dict[str, str],
-    previous: str,
-    following: str,
-    home: str,
-) -> Path:
-    """Write the page of one clip; every address is relative to it."""
-    from worldloom.report.inspect_page import write_clip
+def make_recording(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a Rerun recording of one clip. Runs in the child.
 
-    return write_clip(clip, path, truth, facts)
+    Args:
+        payload: see `open_clip`, and `path`.
+    """
+    from worldloom.report.rerun_recording import write_recording
+
+    path = write_recording(open_clip(payload), Path(payload["path"]))
+    return {"bytes": path.stat().st_size}
 
 
 def _truth(payload: Mapping[str, Any]) -> Clip | None:

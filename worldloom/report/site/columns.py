@@ -177,7 +177,7 @@ def data_of_clips(rows: Sequence[Row], looks: Mapping[str, Look], pages: Iterabl
         "page": [int(row["key"] in made) for row in rows],
         "move": [shortened(look.move, CELLS) for look in seen],
         "view": [shortened(look.view, CELLS) for look in seen],
-        "events": [[_mark(*one, row["frames"]) for one in look.events] for look, row in zip(seen, rows, strict=True)],
+        "events": [[_mark(one, row["frames"]) for one in look.events] for look, row in zip(seen, rows, strict=True)],
         "texts": [{"name": one.name, "sql": one.sql, **_listed(one.values)} for one in texts(rows)],
         "facets": [{"name": one.name, "sql": one.sql, **_listed(one.values)} for one in facets(rows)],
         "status": [
@@ -195,8 +195,9 @@ def name_of_uri(uri: str) -> str:
     return last.rsplit(".", 1)[0] if "." in last[1:] else last
 
 
-def _mark(kind: str, first: int | None, end: int | None, frames: int) -> list[Any]:
+def _mark(event: Sequence[Any], frames: int) -> list[Any]:
     """An event as its kind and its stretch in thousandths of the clip."""
+    kind, first, end = event
     ends = (0 if first is None else first, frames if end is None else end)
     return [kind, *(round(1000 * min(max(at, 0), frames) / max(1, frames)) for at in ends)]
 

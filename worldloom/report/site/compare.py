@@ -74,14 +74,10 @@ def _figure_changes(here: Row, there: Row) -> list[Change]:
         ours, theirs = here.get(outer) or {}, there.get(outer) or {}
         for name in sorted(ours.keys() | theirs.keys()):
             a, b = theirs.get(name), ours.get(name)
-            if name == "notes" or not (_is_number(a) and _is_number(b)) or abs(a - b) <= _SAME:
+            if not isinstance(a, (int, float)) or not isinstance(b, (int, float)) or abs(a - b) <= _SAME:
                 continue
             found.append(Change("figures", f"{outer}.{name}: {a:.4g} to {b:.4g}"))
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _labels_said(before: str, after: str) -> str:

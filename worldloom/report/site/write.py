@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldloom.catalogs.errors import WorldloomError
+from worldloom.catalogs.errors import UsageError, WorldloomError
+from worldloom.pipeline.envelope import Envelope
 from worldloom.report.collection import Collection, open_collection, plain_row, whole_key
 from worldloom.report.page import TEMPLATES, write_page
-from worldloom.report.site.clip_pages import Pages, make_pages, page_of
+from worldloom.report.site.clip_pages import DEADLINE_S, RECORDING, Pages, make_pages, page_of
 from worldloom.report.site.columns import Row, data_of_clips
-from worldloom.report.site.looks import Looked, look_at_all
+from worldloom.report.site.looks import MEMORY_MB, Looked, look_at_all
 from worldloom.report.site.overview import annotation_rows, counts, first_cards, funnel_lines, tiles
 from worldloom.report.site.script import write_data
 
@@ -130,6 +131,27 @@ def write_one_page(place: Path | str, folder: Path, key: str, progress: Progress
         reason = next(iter(made.troubles))
         raise WorldloomError(f"{place}: the page of clip {key} cannot be drawn ({reason}): {made.said[reason]}")
     return folder / page_of(key)
+
+
+def record_one(place: Path | str, path: Path, key: str) -> Path:
+    """Write a Rerun recording of one clip; arguments as for `write_one_page`.
+
+    Raises:
+        UsageError: there is no such clip, or the extra `rerun` is not installed.
+        WorldloomError: it cannot be opened.
+    """
+    collection = open_collection(place)
+    key = whole_key(collection, key)
+    sight = next(sight for sight in collection.sights if sight.key == key)
+    envelope = Envelope(RECORDING, deadline_s=DEADLINE_S, memory_mb=MEMORY_MB, recycle_after=1, attempts=1)
+    try:
+        ending = envelope.call({**sight.payload, "path": str(path.absolute())})
+    finally:
+        envelope.close()
+    if ending.status != "ok":
+        kind = UsageError if ending.reason == "usage" else WorldloomError
+        raise kind(f"{place}: no recording of clip {key} ({ending.reason}): {ending.error}")
+    return path
 
 
 def copy_assets(folder: Path) -> None:
