@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,9 +25,6 @@ from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import record_members, unpack_parcel
 from worldloom.pipeline.state import WRITTEN_ANEW, read_state
-
-JOB = "job.yaml"
-"""The job as it ran last."""
 
 ITEMS = "items.parquet"
 """Every source item of the last run, in order, with the recipe and fingerprint it was asked for with."""
@@ -179,16 +177,15 @@ class Workspace:
         """Mean wall-clock time of one row, by pass and operation; a row runs on one core unless it is a GPU's."""
         return self._ledger.seconds_per_row()
 
-    def left_out(self) -> dict[str, str]:
-        """Clips that compose dropped when it ran last, and the reason of each; empty where it has not run.
+    def left_out(self) -> list[dict[str, Any]]:
+        """What compose dropped when it ran last: `key`, `uri`, `reason` and `told`, the figures or the copy behind it.
 
         Raises:
             BadInput: `bad_dropped`, the list is damaged.
         """
         from worldloom.pipeline.passes.dropped import read_dropped
 
-        dropped = read_dropped(self.layout)
-        return dict(zip(dropped["key"].to_pylist(), dropped["reason"].to_pylist(), strict=True))
+        return [{**row, "told": json.loads(row["told"])} for row in read_dropped(self.layout).to_pylist()]
 
     def load(self, key: str, operations: Iterable[str] | None = None) -> Clip:
         """A clip with its annotations.

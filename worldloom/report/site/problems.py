@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.pipeline.quarantine import FOLDER, Case, case_name, read_case
@@ -96,9 +96,17 @@ def _of_compose(space: Workspace) -> list[Problem]:
     except WorldloomError:
         return []  # the table of the last run still counts them by reason
     return [
-        Problem("compose", "dropped", reason, key, "left out by the rules of compose as they are in job.yaml", key=key)
-        for key, reason in sorted(dropped.items())
+        Problem("compose", "dropped", row["reason"], row["key"], _because(row["told"]), key=row["key"])
+        for row in dropped
     ]
+
+
+def _because(told: Mapping[str, Any]) -> str:
+    """What a rule of compose saw: the figures that a clip failed on, or the clip that it is a copy of."""
+    if not told:
+        return "left out by the rules of compose"
+    figures = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in told.values())
+    return ", ".join(f"{name} = {figure}" for name, figure in zip(told, figures, strict=True))
 
 
 def _cases(space: Workspace) -> dict[str, Case | None]:
