@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/every-source"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--annotate", default="quality,actions")
+    parser.add_argument("--annotate", default="quality,actions,subjects,events,fingerprint")
     args = parser.parse_args()
     out, data = args.out.absolute(), args.data.absolute()
     shutil.rmtree(out, ignore_errors=True)
@@ -76,7 +76,7 @@ def main() -> None:
             "sources": sources,
             "ingest": {"height": 240, "min_seconds": 0.3, "max_seconds": 10},
             "annotate": args.annotate.split(","),
-            "compose": {"split": {"by": "source", "test": 0.2}},
+            "compose": {"split": {"by": "scene", "test": 0.2}},
         }
         (out / "job.yaml").write_text(yaml.safe_dump(job, sort_keys=False), encoding="utf-8")
         job = load_job(out / "job.yaml")
