@@ -16,6 +16,7 @@
   let playing = false;
   let speed = 1;
   let wanted = null; // a seek that waits for the one under way
+  let presented = null; // the frame of the video on the screen, where the browser tells
 
   document.documentElement.classList.add("scripted");
 
@@ -78,20 +79,34 @@
     remember();
   }
 
+  // Told of every picture that reaches the screen: while playing, it says which frame it is.
+  function watch() {
+    if (!video) return;
+    const tell = (fileFrame) => {
+      presented = fileFrame;
+      if (playing && !mapped) arrive(fileFrame - data.video.map);
+      else draw();
+    };
+    video.requestVideoFrameCallback((_, about) => {
+      tell(Math.round(about.mediaTime * fps));
+      watch();
+    });
+  }
+
+  function arrive(at) {
+    frame = clamp(at);
+    update();
+    if (frame === last || video.ended) pause();
+  }
+
   function follow() {
-    const shown = (fileFrame) => {
+    if (video.requestVideoFrameCallback) return; // `watch` does it
+    const step = () => {
       if (!playing) return;
-      frame = clamp(fileFrame - data.video.map);
-      update();
-      if (frame === last || video.ended) pause();
-      else next();
+      arrive(Math.floor(video.currentTime * fps + 0.01) - data.video.map);
+      requestAnimationFrame(step);
     };
-    const next = () => {
-      if (video.requestVideoFrameCallback)
-        video.requestVideoFrameCallback((_, about) => shown(Math.round(about.mediaTime * fps)));
-      else requestAnimationFrame(() => shown(Math.floor(video.currentTime * fps + 0.01)));
-    };
-    next();
+    requestAnimationFrame(step);
   }
 
   function withoutVideo(why) {
@@ -114,7 +129,9 @@
   }
 
   const shows = (what) => !one(`show-${what}`) || one(`show-${what}`).checked;
-  const draw = overlayOf(data, one("overlay"), shows);
+  const drawFrame = overlayOf(data, one("overlay"), shows);
+  // Never boxes of one frame on the picture of another: while a slow seek lasts there are none.
+  const draw = () => drawFrame(video && presented !== null && presented !== inFile(frame) ? null : frame);
   const place = one("plan") && planOf(data, one("plan"), (to) => (pause(), seek(to)));
   const filmPictures = () => [...document.querySelectorAll(".film img")];
 
@@ -138,7 +155,7 @@
     press("pad-move", data.actions ? data.actions.move[frame] : data.truth && data.truth.move[frame]);
     press("pad-view", data.actions ? data.actions.view[frame] : data.truth && data.truth.view[frame]);
     say();
-    draw(frame);
+    draw();
     keepInSight();
   }
 
@@ -352,8 +369,8 @@
     speed = Number(event.target.value);
     if (again) play();
   });
-  for (const id of ["show-boxes", "show-hands"]) if (one(id)) one(id).addEventListener("change", () => draw(frame));
-  new ResizeObserver(() => draw(frame)).observe(one("stage"));
+  for (const id of ["show-boxes", "show-hands"]) if (one(id)) one(id).addEventListener("change", draw);
+  new ResizeObserver(draw).observe(one("stage"));
 
   if (video) {
     video.controls = false;
@@ -364,6 +381,7 @@
     video.addEventListener("seeked", () => {
       if (wanted !== null) show(wanted);
     });
+    if (video.requestVideoFrameCallback) watch();
     const failed = () => withoutVideo("the video cannot be played here; the film strip stands in");
     video.addEventListener("error", failed);
     if (video.error) failed();

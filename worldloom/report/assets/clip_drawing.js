@@ -6,7 +6,7 @@ const SUBJECT_COLOURS = ["#ffb454", "#5cc8ff", "#ff7d9c", "#8fe388", "#c9a2ff", 
 const HAND_COLOURS = { left: "#5cc8ff", right: "#ffb454" };
 const isKnown = (value) => value !== null && value !== undefined;
 
-// A function that draws the overlays of a frame; `shows(what)` says whether "boxes" and "hands" are wanted.
+// A function that draws the overlays of a frame, or wipes them away for null; `shows(what)` says whether "boxes" and "hands" are wanted.
 function overlayOf(data, canvas, shows) {
   const brush = canvas.getContext("2d");
   let frame = 0;
@@ -22,6 +22,7 @@ function overlayOf(data, canvas, shows) {
     const scale = Math.min(width / data.width, height / data.height);
     brush.setTransform(dense, 0, 0, dense, 0, 0);
     brush.clearRect(0, 0, width, height);
+    if (frame === null) return;
     brush.save();
     brush.translate((width - data.width * scale) / 2, (height - data.height * scale) / 2);
     brush.beginPath();
