@@ -29,6 +29,7 @@ from tests.fuzz.mutators import (
     damage_yaml,
 )
 from worldloom.catalogs.clip import Hands
+from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats import egodex
 
 Read = Callable[[Path, Path], Any]
@@ -271,6 +272,31 @@ def _read_tar_of_others(folder: Path, path: Path) -> None:
         source.footage(item, Workplace(folder, folder))
 
 
+def _lists(folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"url": f"https://a.org/{n}.mp4", "views": n, "tags": ["x", "y"], "title": f"walk {n}"} for n in range(20)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = "".join(f'{row["url"]},{row["views"]},"a, ""b""","{row["title"]}"\n' for row in rows)
+    (folder / "a.csv").write_text("url,views,tags,title\n" + lines)
+
+
+def _read_list(folder: Path, path: Path) -> None:
+    """As a run does; the first row with a problem stands for all of them."""
+    from worldloom.pipeline.sources.web import WebSource
+
+    source = WebSource(kind="web", list=path)
+    source.check("sources.0", None, None, 60.0)
+    items = list(source.listed())
+    assert len({item.id for item in items}) == len(items) and all(item.fingerprint() for item in items)
+    for item in items:
+        "".join((item.uri, item.licence, *map(str, item.attributes.values()))).encode()
+        if item.problem is not None:
+            raise BadInput(item.problem[0], item.problem[1].encode().decode(), where=item.uri)
+
+
 _HDF5 = (Kind("hdf5", _episode, ("0.hdf5",), damage_bytes, _read_episode, contains=True),)
 
 KINDS: dict[str, Kind] = {
@@ -298,6 +324,9 @@ KINDS: dict[str, Kind] = {
         Kind("vipe_text", _vipe, ("mask/a.txt", "intrinsics/a_camera.txt"), damage_text, _read_vipe),
         Kind("tar_of_others", _tar_of_others, ("a.tar",), damage_tar, _read_tar_of_others),
         *(_HDF5 if find_spec("h5py") else ()),
+        Kind("list_text", _lists, ("a.csv", "a.jsonl"), damage_text, _read_list),
+        Kind("list_bytes", _lists, ("a.csv", "a.jsonl"), damage_bytes, _read_list),
+        Kind("list_parquet", _lists, ("a.parquet",), damage_parquet, _read_list),
         Kind("quarantine", _case, ("quarantine/pose/a.json",), damage_json, _read_case),
     )
 }

@@ -69,8 +69,8 @@ def test_every_row_is_an_item_and_every_problem_names_its_line(tmp_path: Path) -
         "", "bad_row", "bad_url", "duplicate_url", "bad_url", "address_refused", "", "bad_url", "bad_url",
     ]  # fmt: skip
     told = [item.problem[1] for item in items if item.problem]
-    assert told[2] == "line 5 has the address that line 2 had: https://a.org/1.mp4"
-    assert [text.partition(":")[0].split(" has ")[0] for text in told[:5]] == [f"line {n}" for n in range(3, 8)]
+    assert told[2] == "it has the address that line 2 has: https://a.org/1.mp4"
+    assert [item.uri for item in items[1:6]] == [f"urls.csv line {n}" for n in range(3, 8)]
     assert "allow_http" in told[4]
     assert len({item.id for item in items}) == len(items)
     assert "hush" not in "".join(map(repr, items[4:5]))

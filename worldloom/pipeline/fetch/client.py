@@ -240,6 +240,8 @@ def explained(error: BaseException) -> str:
         return "it fell silent"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return f"no connection ({str(error).rpartition(': ')[2]})"
+    if isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.IncompleteRead):
+        return "the connection broke off"
     text = (str(error).splitlines() or [""])[0][:200]
     return redacted(f"the connection broke ({type(error).__name__}{': ' + text if text else ''})")
 

@@ -68,13 +68,13 @@ class WebSource(Source, Fetching):
         first: dict[int, str] = {}
         for row in read_rows(self._local(), name):
             if row.problem:
-                yield SourceItem(source, f"{name} {row.place}", problem=("bad_row", f"{row.place} {row.problem}"))
+                yield SourceItem(source, f"{name} {row.place}", problem=("bad_row", row.problem))
                 continue
             item, address = self._item(source, row, rules)
             if address is not None:
                 short = int(url_sha256(address.url)[:16], 16)  # a number is all that a million rows leave
                 if (before := first.setdefault(short, row.place)) != row.place:
-                    problem = ("duplicate_url", f"{row.place} has the address that {before} had: {item.uri}")
+                    problem = ("duplicate_url", f"it has the address that {before} has: {item.uri}")
                     item = SourceItem(source, f"{name} {row.place}", problem=problem)
             yield item
 
@@ -90,7 +90,7 @@ class WebSource(Source, Fetching):
             address = canonical(parse_address(str(url), rules), pages=self.fetcher == "yt-dlp")
         except BadInput as error:
             uri = f"{self._name} {row.place}"
-            return SourceItem(source, uri, problem=(error.reason, f"{row.place}: {error}")), None
+            return SourceItem(source, uri, problem=(error.reason, str(error))), None
         attributes, detail = plain_attributes(values), {"url": address.url, "sha256": url_sha256(address.url)}
         item = SourceItem(
             source, shown(address), licence=licence, caption=caption, attributes=attributes, detail=detail
