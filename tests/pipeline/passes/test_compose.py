@@ -183,6 +183,22 @@ def test_what_is_appended_joins_what_is_there(tmp_path: Path) -> None:
     assert "stay in the split where the dataset has them" in " ".join(chosen.notes)
 
 
+def test_near_duplicates_and_scenes_of_the_dataset_are_on_one_side(tmp_path: Path) -> None:
+    clips = [replace(clip(number, video=number + 1), attributes={"scene": f"s{number // 2}"}) for number in range(80)]
+    job = known(tmp_path, clips)
+    rules = Compose(split=Split(test=0.5))
+    groups = np.where(np.arange(80) < 60, np.arange(80) // 3, -1)
+    alike, _ = compose(rules, job.clips, job.operations, job.ledger, duplicates=groups)
+    side = dict(zip(alike.number.tolist(), splits(alike), strict=True))
+    assert len({(number // 3, side[number]) for number in range(60)}) == 20 and set(side.values()) == {"train", "test"}
+    assert len({(number // 3, one) for number, one in enumerate(splits(composed(rules, job)[0]))}) > 30
+    there = catalog_table([{**clip(900).about()["row"], "split": "val", "parents": [], "attributes": {"scene": "s7"}}])
+    by_scene = Compose(split=Split(by="scene", test=0.5))
+    joined, _ = compose(by_scene, job.clips, job.operations, job.ledger, placed=there)
+    side = dict(zip(joined.number.tolist(), splits(joined), strict=True))
+    assert [number for number, one in side.items() if one == "val"] == [14, 15], "the scene is in val already"
+
+
 def test_what_was_taken_down_stays_down(tmp_path: Path) -> None:
     clips = [clip(number, video=number // 2 + 1, pose={}) for number in range(6)]
     job = known(tmp_path, clips)
