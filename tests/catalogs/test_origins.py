@@ -29,6 +29,7 @@ def table(rows: list[tuple[str, str, str, str, list[str]]]) -> pa.Table:
         "https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=3",
         "http://m.youtube.com/watch?list=x&v=dQw4w9WgXcQ",
         "https://youtu.be/dQw4w9WgXcQ",
+        "https://music.youtube.com/watch?v=dQw4w9WgXcQ",
         "https://www.youtube.com/embed/dQw4w9WgXcQ",
         "https://youtube.com/shorts/dQw4w9WgXcQ?feature=share",
         "https://www.youtube-nocookie.com/embed/dQw4w9WgXcQ",

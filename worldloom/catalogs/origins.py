@@ -55,7 +55,7 @@ def source_identity(uri: str) -> str | None:
         return None
     try:
         parts = urlsplit(uri)
-        host = (parts.hostname or "").removeprefix("www.").removeprefix("m.")
+        host = (parts.hostname or "").removeprefix("www.").removeprefix("m.").removeprefix("music.")
     except ValueError:
         return None
     if not host:

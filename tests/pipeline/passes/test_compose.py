@@ -14,7 +14,9 @@ from worldloom.catalogs.catalog import catalog_table
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.passes.compose import Chosen, check_conditions, compose
+from worldloom.pipeline.passes.split_rows import rows_of_clips
 from worldloom.pipeline.settings import Compose, Derive, Split
+from worldloom.pipeline.splits import draw_sides
 
 
 def clip(number: int, *, video: int | None = None, frames: int = 20, **answers: Any) -> Row:
@@ -181,6 +183,22 @@ def test_what_is_appended_joins_what_is_there(tmp_path: Path) -> None:
     found = dict(zip((key for key, _ in samples(chosen)), splits(chosen), strict=True))
     assert all(found[key] != drawn[key] for key in found), "the other clip of each video is where the first one is"
     assert "stay in the split where the dataset has them" in " ".join(chosen.notes)
+
+
+def test_near_duplicates_and_scenes_of_the_dataset_are_on_one_side(tmp_path: Path) -> None:
+    clips = [replace(clip(number, video=number + 1), attributes={"scene": f"s{number // 2}"}) for number in range(80)]
+    job = known(tmp_path, clips)
+    rules = Compose(split=Split(test=0.5))
+    groups = np.where(np.arange(80) < 60, np.arange(80) // 3, -1)
+    alike = draw_sides(rows_of_clips(rules.split, job.clips, job.ledger, None, groups), rules.split)
+    assert len(set(zip(groups[:60].tolist(), alike.side[:60].tolist(), strict=True))) == 20
+    assert len(np.unique(alike.unit[60:])) == 20 and set(alike.side.tolist()) == {0, 1}
+    assert len({(number // 3, one) for number, one in enumerate(splits(composed(rules, job)[0]))}) > 30
+    there = catalog_table([{**clip(900).about()["row"], "split": "val", "parents": [], "attributes": {"scene": "s7"}}])
+    by_scene = Compose(split=Split(by="scene", test=0.5))
+    joined, _ = compose(by_scene, job.clips, job.operations, job.ledger, placed=there)
+    side = dict(zip(joined.number.tolist(), splits(joined), strict=True))
+    assert [number for number, one in side.items() if one == "val"] == [14, 15], "the scene is in val already"
 
 
 def test_what_was_taken_down_stays_down(tmp_path: Path) -> None:
