@@ -15,7 +15,7 @@ from worldloom.catalogs.config import digest
 from worldloom.catalogs.errors import BadInput
 from worldloom.pipeline.sources.footage import Footage, Known, Workplace
 from worldloom.pipeline.sources.proportions import require_proportions
-from worldloom.pipeline.sources.source import Source, SourceItem, plainly_named, walk_files
+from worldloom.pipeline.sources.source import Source, SourceItem, plainly_named, refuse_unlisted, walk_files
 
 if TYPE_CHECKING:
     from worldloom.catalogs.formats.trajectory import Trajectory
@@ -103,7 +103,7 @@ class ColmapSource(Source):
     def _scenes(self) -> Iterator[Path]:
         """Folders with `images`, in order; links are not followed, hidden folders are left out."""
         inside = self.path.resolve()
-        for folder, names, _ in os.walk(self.path):
+        for folder, names, _ in os.walk(self.path, onerror=refuse_unlisted):
             names[:] = sorted(name for name in names if not name.startswith("."))
             images = Path(folder, self.images)
             if images.is_dir() and images.resolve().is_relative_to(inside):

@@ -200,7 +200,7 @@ def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
         UsageError: a folder in it cannot be listed.
     """
     inside = os.path.realpath(root)
-    for folder, names, files in os.walk(root, followlinks=False, onerror=_refuse):
+    for folder, names, files in os.walk(root, followlinks=False, onerror=refuse_unlisted):
         names[:] = sorted(name for name in names if not name.startswith(".")) if recursive else []
         if not _is_below(inside, folder):
             names.clear()
@@ -212,7 +212,12 @@ def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
                 yield path
 
 
-def _refuse(error: OSError) -> None:
+def refuse_unlisted(error: OSError) -> None:
+    """What `os.walk` is to do about a folder that it cannot list: files in it would be missing without a word.
+
+    Raises:
+        UsageError: always, naming the folder.
+    """
     remedy = "make it readable, or take it out of the source"
     raise UsageError(f"{error.filename}: cannot be listed ({error.strerror}); {remedy}") from None
 
