@@ -19,6 +19,7 @@ GAPS_S = (0.15, 0.3, 0.6)
 """How far apart the frames of a pair are (ours)."""
 
 PAIRS = 12
+MATCHES_PER_PAIR = 120
 WINDOWS = 120
 LEAST_DISAGREEMENT = 0.004
 """Of candidates, as a share of the picture's width, below which a pair tells nothing (ours: 2.5 px of 640)."""
@@ -108,7 +109,7 @@ def fit_order(
             picture if picture.shape[1] == width else cv2.resize(picture, (width, height), None, 0, 0, cv2.INTER_AREA)
         )
 
-    matches = tuple(match_frames(small, pairs))
+    matches = tuple(match_frames(small, pairs, MATCHES_PER_PAIR))
     if sum(len(one.in_a) for one in matches) < LEAST_MATCHES:
         return OrderFit((), pairs=len(pairs), size=(width, height))
     fits = {name: fit_fov(matches, c2w, (width, height)) for name, c2w in candidates.items()}

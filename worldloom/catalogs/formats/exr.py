@@ -212,7 +212,7 @@ def _decoded(path: Path, parts: list[ExrPart]) -> list[dict[str, np.ndarray]]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The library writes about damaged files on file descriptor 2, its binding to `sys.stdout`; the error says it."""
+    """The library writes about damaged files on file descriptor 2, its binding to `sys.stdout`; so does the error."""
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
     with contextlib.redirect_stdout(io.StringIO()):
