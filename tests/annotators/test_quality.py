@@ -100,7 +100,7 @@ def failed(figures: dict[str, float]) -> set[str]:
 def pan() -> list[np.ndarray]:
     """A walk past a painted wall, 24 frames."""
     rng = np.random.default_rng(3)
-    layers = [cv2.resize(rng.integers(0, 255, (r, 2 * r, 3)).astype(np.float32), (512, 144)) for r in (4, 12, 48)]
+    layers = [cv2.resize(rng.integers(0, 255, (r, 2 * r, 3)).astype(np.float32), (512, 144)) for r in (6, 24, 96)]
     wall = np.clip(sum(layers) / 3 * 1.3 - 30, 0, 255).astype(np.uint8)
     return [wall[:, 8 * i : 8 * i + 256] for i in range(24)]
 
@@ -117,7 +117,7 @@ def spoilt(pan: list[np.ndarray], how: str) -> list[np.ndarray]:
         "too_dark": [one // 12 for one in pan],
         "burnt_out": bright,
         "no_contrast": [(one // 32 + 100).astype(np.uint8) for one in pan],
-        "blurred": [cv2.GaussianBlur(one, (0, 0), 12) for one in pan],
+        "blurred": [cv2.GaussianBlur(one, (0, 0), 4) for one in pan],
         "static": [pan[12 * (i // 12)] for i in range(24)],
         "letterboxed": [np.pad(one, black) for one in pan],
         "overlaid_text": captioned,

@@ -91,10 +91,12 @@ class Fingerprints:
         """From the words of each clip; every clip has a source of its own where none is given."""
         rows = list(clips)
         lengths = [len(one.sight) for one in rows]
-        joined = (np.concatenate([np.zeros(0, np.uint64), *(row[k] for row in rows)]) for k in range(3))
+        nothing = np.zeros(0, np.uint64)
         return cls(
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            *joined,
+            np.concatenate([nothing, *(one.sight for one in rows)]),
+            np.concatenate([nothing, *(one.inner for one in rows)]),
+            np.concatenate([nothing, *(one.motion for one in rows)]),
             np.array([one.rate for one in rows], np.float64),
             np.arange(len(rows)) if source is None else np.asarray(source),
         )

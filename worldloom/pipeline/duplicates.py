@@ -81,8 +81,8 @@ def _words(told: str | None) -> tuple[Words, list[float]] | None:
     if not notes:
         return None  # what a person has set has no words
     values = json.loads(notes)
-    words = Words(*(from_text(values[name]) for name in Words._fields[:3]), float(values["rate"]))
-    return words, list(values["borders"])
+    sight, inner, motion = (from_text(values[name]) for name in ("sight", "inner", "motion"))
+    return Words(sight, inner, motion, float(values["rate"])), list(values["borders"])
 
 
 class Copy(NamedTuple):
@@ -128,10 +128,10 @@ def worse_copies(copies: Copies, clips: KnownClips, sharpness: Mapping[int, floa
     stays: set[int] = set()
     found = []
     for number in sorted(involved.tolist(), key=rank):
-        better = [(share, -other, match) for other, share, match in beside[number] if other in stays]
-        share, other, match = max(better, key=lambda one: one[:2], default=(0.0, 0, None))
-        if match is not None and share >= rules.covered:
-            found.append(Copy(number, -other, match))
+        better = [one for one in beside[number] if one[0] in stays and one[1] >= rules.covered]
+        if better:
+            other, _, match = max(better, key=lambda one: (one[1], -one[0]))
+            found.append(Copy(number, other, match))
         else:
             stays.add(number)
     return found

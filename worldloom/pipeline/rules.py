@@ -28,7 +28,7 @@ RULES = {
     "too_dark": Rule("quality.dark < 0.6", "most of the picture is under luma 20 of 255"),
     "burnt_out": Rule("quality.burnt < 0.4", "much of the picture is over luma 250 of 255"),
     "no_contrast": Rule("quality.contrast > 0.04", "fog, a wall, a lens cap"),
-    "blurred": Rule("quality.sharpness > 0.2", "out of focus, or blown up from a much smaller picture"),
+    "blurred": Rule("quality.sharpness > 0.3", "out of focus, or blown up from a picture 45 lines high"),
     "static": Rule("quality.static < 0.9", "nothing moves nine tenths of the time: a still, a slide show"),
     "letterboxed": Rule("quality.borders < 0.05", "black bars or a frame around the picture"),
     "overlaid_text": Rule("quality.text < 0.004", "captions, a watermark, a clock over the moving picture"),
