@@ -147,6 +147,10 @@ def decode_source(
     return SourceFrames(path, stream, limits, exact, stretch)
 
 
+_ROUNDED_S = 1e-3
+"""Time stamps of Matroska and WebM are whole milliseconds: first and last may each be off by half of one."""
+
+
 def cfr_index(pts_s: np.ndarray, fps: Fraction | float) -> np.ndarray:
     """Which source frame each frame of a constant rate shows: the nearest one in time, the earlier at a tie.
 
@@ -168,8 +172,10 @@ def cfr_index(pts_s: np.ndarray, fps: Fraction | float) -> np.ndarray:
         raise BadInput("no_frames", "there is no frame to resample")
     rate = float(fps)
     usual = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 1 / rate
+    if abs(usual - 1 / rate) <= _ROUNDED_S:  # 33, 34, 33 ms: the median is less than what 30 fps take
+        usual = 1 / rate
     total = pts_s[-1] - pts_s[0] + usual
-    count = max(1, int(np.floor(total * rate + 1e-3)))
+    count = max(1, int(np.floor((total + _ROUNDED_S) * rate + 1e-3)))
     wanted = pts_s[0] + np.arange(count) / rate
     after = np.clip(np.searchsorted(pts_s, wanted), 1, max(1, len(pts_s) - 1))
     if len(pts_s) == 1:
