@@ -234,7 +234,9 @@ def _read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         if problem := extent_problem(path):
             raise BadInput("bad_table", problem, where=path)
-        return pq.read_table(path, columns=columns, use_threads=False, memory_map=False)
+        table = pq.read_table(path, columns=columns, use_threads=False, memory_map=False)
+        table.validate(full=True)  # a text that is none would be found out far away
+        return table
     except _UNREADABLE as error:
         raise BadInput("bad_table", f"not a table that can be read ({str(error)[:200]})", where=path) from None
 
