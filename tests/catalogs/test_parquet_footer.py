@@ -64,7 +64,7 @@ def test_what_is_no_footer_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 def test_damaged_footers_end_in_an_error_and_not_the_process(tmp_path: Path) -> None:
-    """In a process of its own: of these footers, some make pyarrow's own way of asking end it by SIGABRT."""
+    """In a process of its own: number 36 of them makes pyarrow 26, asked for a column's counts, end it by SIGABRT."""
     path = tmp_path / "x.parquet"
     pq.write_table(table(40), path)
     script = [sys.executable, "-c", "from tests.catalogs.test_parquet_footer import *; damage(sys.argv[1])", str(path)]
@@ -75,7 +75,7 @@ def test_damaged_footers_end_in_an_error_and_not_the_process(tmp_path: Path) -> 
 
 
 def damage(path: str) -> None:
-    data, rng = Path(path).read_bytes(), random.Random(3)
+    data, rng = Path(path).read_bytes(), random.Random(6)
     first = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     refused = 0
     for _ in range(400):
