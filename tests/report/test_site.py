@@ -229,6 +229,8 @@ def test_one_page_alone(run: Path, tmp_path: Path) -> None:
     assert page == tmp_path / "one" / "clips" / f"{key}.html"
     assert key in page.read_text(encoding="utf-8")
     assert sorted(file.name for file in (tmp_path / "one").iterdir()) == ["assets", "cache", "clips"]
+    second = Workspace(run).clips()[1]
+    assert f"{key}.html" in write_one_page(run, tmp_path / "one", second, Silent()).read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="no clip zzz"):
         write_one_page(run, tmp_path / "one", "zzz", Silent())
 
