@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,7 @@ def printed(one: Footage, real: bool, shots: Path | None) -> list[Printed]:
 
 def all_printed(worlds: int, root: Path, workers: int, shots: Path | None) -> list[Printed]:
     """Every clip and copy, in a lasting order."""
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         waiting = [pool.submit(printed, one, False, shots) for one in rendered_footage(worlds)]
         waiting += [pool.submit(printed, one, False, None) for one in black_footage()]
         waiting += [pool.submit(printed, one, True, shots) for one in real_footage(root)]
