@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from worldloom.catalogs.catalog import catalog_row, catalog_table, write_catalog_of
+from worldloom.catalogs.catalog import catalog_table, write_catalog_of
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Annotation, Clip, Provenance
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.known import KnownClips, annotate_tallies, ingest_tally, known_clips

@@ -28,7 +28,8 @@ import webdataset
 
 from benchmarks.timing import medians
 from tests.object_store import object_store
-from worldloom.catalogs.catalog import catalog_row, write_catalog
+from worldloom.catalogs.catalog import write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Clip, Provenance, clip_key
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.encode import encode_frames

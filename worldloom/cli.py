@@ -25,6 +25,7 @@ from worldloom.commands.annotate import annotate
 from worldloom.commands.clean import clean
 from worldloom.commands.demo import demo
 from worldloom.commands.doctor import doctor
+from worldloom.commands.export import export
 from worldloom.commands.generate import generate
 from worldloom.commands.inspect import inspect
 from worldloom.commands.merge import merge
@@ -169,6 +170,7 @@ _VERBS = (
     annotate,
     scorecard,
     verify,
+    export,
     remove,
     merge,
     rollback,

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.catalogs.example_clip import example_clip, example_video
-from worldloom.catalogs.catalog import catalog_row, write_catalog
+from worldloom.catalogs.catalog import write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest, manifest_name
 from worldloom.catalogs.sample import clip_to_members

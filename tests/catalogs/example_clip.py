@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worldloom.catalogs.catalog import catalog_row, write_catalog
+from worldloom.catalogs.catalog import write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import (
     Actions,
     Annotation,

@@ -1,8 +1,7 @@
-"""The card's text by plain Python over a dictionary per clip: slow, and what `worldloom.catalogs.card` has to equal."""
+"""What a card counts, by plain Python over a dictionary per clip: slow, and what `card_figures` has to equal."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,161 +9,175 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from worldloom.catalogs.actions import MOVES, VIEWS
-from worldloom.catalogs.card import (
-    _LICENCE_ID,
-    _MEMBERS,
-    _WITH_WEBDATASET,
-    _WITH_WORLDLOOM,
-    _cell,
-    _duration,
-    _table,
+from worldloom.catalogs.card_figures import (
+    AttributeFigures,
+    CardFigures,
+    LabelFigures,
+    SourceFigures,
+    SplitFigures,
+    Spread,
 )
-from worldloom.catalogs.catalog import OPERATIONS
-from worldloom.catalogs.croissant import croissant
-from worldloom.catalogs.manifest import Manifest
+from worldloom.catalogs.catalog_row import OPERATIONS
+
+Rows = Sequence[Mapping[str, Any]]
 
 
-def plain_card(manifest: Manifest, table: pa.Table) -> tuple[str, str]:
-    """README.md without a scorecard, and croissant.json."""
+def plain_figures(table: pa.Table) -> CardFigures:
+    """The figures of a catalog."""
     rows = table.drop_columns(["members"]).to_pylist()
-    licences = sorted({row["source"]["licence"] or "unknown" for row in rows})
-    return readme(manifest, rows), croissant(manifest, table.schema, _summary(manifest, rows), licences)
-
-
-def readme(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
-    title = manifest.name or "A worldloom dataset"
-    parts = [
-        _front_matter(title, rows),
-        f"# {_cell(title)}\n\n{_summary(manifest, rows)} Manifest {manifest.number:06d}.",
-        "## What is in it\n\n" + _splits(manifest, rows),
-        "## Labels\n\n" + _labels(rows),
-        _actions(rows),
-        "## Sources and licences\n\n" + _sources(rows),
-        "## Reading it\n\nEvery shard is a tar that plain WebDataset reads:\n\n"
-        f"```python\n{_WITH_WEBDATASET}```\n\nor, with random access and SQL over the catalog:\n\n"
-        f"```python\n{_WITH_WORLDLOOM}```",
-        "## Members of a sample\n\n" + _table(["member", "content"], _MEMBERS),
-        "Lengths compare only inside a `scale_group`; `scale` says whether they are metres. Action i moves frame i to "
-        "frame i + 1; 9 is uncertain and is masked in training. `worldloom verify` checks every byte of this folder.",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _summary(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
-    seconds = sum(row["seconds"] for row in rows)
-    size = sum(shard.bytes for shard in manifest.shards) / 1e6
-    return (
-        f"{len(rows)} clips, {sum(row['frames'] for row in rows)} frames, {_duration(seconds)} of video with camera "
-        f"paths, actions, events and their provenance, in {len(manifest.shards)} shards ({size:.1f} MB)."
+    return CardFigures(
+        schema=table.schema,
+        clips=len(rows),
+        frames=sum(row["frames"] for row in rows),
+        seconds=sum(row["seconds"] for row in rows),
+        licences={row["source"]["licence"] or "" for row in rows},
+        splits=splits(rows),
+        labels=labels(rows),
+        moves=classes(rows, "move"),
+        views=classes(rows, "view"),
+        spreads=spreads(rows),
+        attributes=attributes(rows),
+        leaks=leaks(rows),
+        sources=sources(rows),
     )
 
 
-def _front_matter(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    licences = sorted({row["source"]["licence"] for row in rows} - {""})
-    name = licences[0].lower() if len(licences) == 1 and _LICENCE_ID.match(licences[0]) else "other"
-    lines = ["---", f"pretty_name: {json.dumps(title)}", f"license: {json.dumps(name)}"]
-    return "\n".join([*lines, "tags: [video, world-model, webdataset, worldloom]", "---"])
-
-
-def _splits(manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = []
-    for split in sorted({row["split"] for row in rows}):
+def splits(rows: Rows) -> dict[str, SplitFigures]:
+    found = {}
+    for split in {row["split"] for row in rows}:
         own = [row for row in rows if row["split"] == split]
-        shards = [shard for shard in manifest.shards if shard.split == split]
-        sizes = Counter(f"{row['width']}x{row['height']}" for row in own)
-        rates = sorted({round(row["fps"], 3) for row in own})
-        lengths = np.array([row["seconds"] for row in own])
-        lines.append(
-            (
-                split,
-                len(own),
-                _duration(float(lengths.sum())),
-                f"{lengths.min():.1f} / {np.median(lengths):.1f} / {lengths.max():.1f}",
-                ", ".join(f"{size} ({count})" for size, count in sizes.most_common(4)),
-                ", ".join(f"{rate:g}" for rate in rates[:6]) + (" ..." if len(rates) > 6 else ""),
-                len(shards),
-                f"{sum(shard.bytes for shard in shards) / 1e6:.1f}",
-            )
+        found[split] = SplitFigures(
+            np.array([row["seconds"] for row in own]),
+            sum(row["frames"] for row in own),
+            Counter((row["width"], row["height"]) for row in own),
+            {row["fps"] for row in own},
         )
-    heads = ["split", "clips", "video", "seconds min / median / max", "size", "frames/s", "shards", "MB"]
-    return _table(heads, lines)
+    return found
 
 
-def _labels(rows: Sequence[Mapping[str, Any]]) -> str:
-    known = [*OPERATIONS, *sorted({name for row in rows for name, value in row.items() if _is_operation(name, value)})]
-    lines = []
+def labels(rows: Rows) -> dict[str, LabelFigures]:
+    known = [*OPERATIONS, *sorted({name for row in rows for name, value in row.items() if is_operation(name, value)})]
+    found = {}
     for name in dict.fromkeys(known):
         notes = [row[name] for row in rows if row.get(name) and row[name].get("status")]
-        if not notes:
-            continue
-        status = Counter(note["status"] for note in notes)
-        methods = Counter(f"{note['method']} {note['version']}" for note in notes)
-        reasons = Counter(note["reason"] for note in notes if note["status"] != "ok" and note["reason"])
-        lines.append(
-            (
-                name,
-                status["ok"],
-                status["absent"],
-                status["failed"],
-                ", ".join(method for method, _ in methods.most_common(3)),
-                ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3)),
-                _highlight(name, rows),
+        if notes:
+            found[name] = LabelFigures(
+                Counter(note["status"] for note in notes),
+                Counter(f"{note['method']} {note['version']}" for note in notes),
+                Counter(note["reason"] for note in notes if note["status"] != "ok" and note["reason"]),
+                {figure: total(rows, name, figure) for figure in TOTALS.get(name, ())},
+                {figure: mean(rows, name, figure) for figure in MEANS.get(name, ())},
+                Counter(row[name]["scale"] for row in rows if row.get(name) and row[name]["scale"])
+                if name == "pose"
+                else Counter(),
             )
-        )
-    return _table(["label", "ok", "absent", "failed", "method", "why not", "figures"], lines)
+    return found
 
 
-def _is_operation(name: str, value: Any) -> bool:
+TOTALS = {
+    "events": ("count", "pairs"),
+    "revisits": ("pairs",),
+    "subjects": ("count",),
+    "captions": ("count",),
+    "depth": ("frames",),
+}
+MEANS = {"revisits": ("density",), "actions": ("uncertain_share",)}
+
+
+def is_operation(name: str, value: Any) -> bool:
     return name != "source" and isinstance(value, Mapping) and "status" in value
 
 
-def _highlight(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """What one wants to know first of an operation."""
-
-    def total(field: str) -> int:
-        return sum(row[name][field] or 0 for row in rows if row.get(name))
-
-    def mean(field: str) -> float:
-        values = [row[name][field] for row in rows if row.get(name) and row[name][field] is not None]
-        return float(np.mean(values)) if values else 0.0
-
-    if name == "pose":
-        scales = Counter(row[name]["scale"] for row in rows if row.get(name) and row[name]["scale"])
-        return ", ".join(f"{scale} {count}" for scale, count in scales.most_common())
-    if name == "events":
-        return f"{total('count')} events, {total('pairs')} exit-entry pairs"
-    if name == "revisits":
-        return f"{total('pairs')} pairs, mean density {mean('density'):.2f}"
-    if name == "actions":
-        return f"{100 * mean('uncertain_share'):.0f} % of moves uncertain"
-    if name in ("subjects", "captions"):
-        return f"{total('count')}"
-    return f"{total('frames')} frames" if name == "depth" else ""
+def total(rows: Rows, name: str, figure: str) -> int:
+    return sum(row[name][figure] or 0 for row in rows if row.get(name))
 
 
-def _actions(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How often each of the ten classes occurs."""
-    shares = []
-    for group in ("move", "view"):
-        counts = [row["actions"][group] for row in rows if row.get("actions") and row["actions"][group]]
-        if not counts:
-            return ""
-        shares.append(100 * np.sum(counts, axis=0) / max(1, np.sum(counts)))
-    lines = [
-        (number, move, f"{shares[0][number]:.1f}", view, f"{shares[1][number]:.1f}")
-        for number, (move, view) in enumerate(zip(MOVES, VIEWS, strict=True))
-    ]
-    return _table(["class", "move", "% of frames", "view", "% of frames"], lines)
+def mean(rows: Rows, name: str, figure: str) -> float:
+    values = [row[name][figure] for row in rows if row.get(name) and row[name][figure] is not None]
+    return float(np.mean(values)) if values else 0.0
 
 
-def _sources(rows: Sequence[Mapping[str, Any]]) -> str:
+def classes(rows: Rows, group: str) -> dict[str, np.ndarray]:
+    counts: dict[str, list[Any]] = {}
+    for row in rows:
+        if row.get("actions") and row["actions"][group]:
+            counts.setdefault(row["split"], []).append(row["actions"][group])
+    return {split: np.sum(own, axis=0) for split, own in counts.items()}
+
+
+def spreads(rows: Rows) -> dict[str, Spread]:
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault("seconds", []).append(row["seconds"])
+        for name, value in sorted((row.get("quality") or {}).items()):
+            if isinstance(value, float) and name != "confidence":
+                values.setdefault(f"quality.{name}", []).append(value)
+        for column, figure in (
+            ("pose", "confidence"),
+            ("pose", "posed_share"),
+            ("actions", "uncertain_share"),
+            ("depth", "confidence"),
+            ("revisits", "density"),
+        ):
+            note = row.get(column) or {}
+            if note.get(figure) is not None and (figure != "confidence" or note["status"] == "ok"):
+                values.setdefault(f"{column}.{figure}", []).append(note[figure])
+    order = ["seconds", *sorted(name for name in values if name.startswith("quality."))]
+    order += ["pose.confidence", "pose.posed_share", "actions.uncertain_share", "depth.confidence", "revisits.density"]
+    return {name: spread(values[name]) for name in order if name in values}
+
+
+def spread(values: list[float]) -> Spread:
+    return Spread(len(values), *(float(np.percentile(values, share)) for share in (0, 25, 50, 75, 100)))
+
+
+def attributes(rows: Rows) -> dict[str, AttributeFigures]:
+    values: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in (row.get("attributes") or {}).items():
+            if value is not None:
+                values.setdefault(name, []).append(value)
+    found = {}
+    for name in sorted(values):
+        own = values[name]
+        if isinstance(own[0], float):
+            found[name] = AttributeFigures(len(own), len(set(own)), [], spread(own))
+            continue
+        counted = Counter(str(one).lower() if isinstance(one, bool) else one for one in own)
+        most = sorted(counted.items(), key=lambda one: (-one[1], one[0]))[:5]
+        found[name] = AttributeFigures(len(own), len(counted), most, None)
+    return found
+
+
+def leaks(rows: Rows) -> int:
+    """Files with clips in several splits, then families that do not lie in those files wholly."""
+    files: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["source"]["sha256"]:
+            files.setdefault(row["source"]["sha256"], []).append(row)
+    torn = [own for own in files.values() if len({row["split"] for row in own}) > 1]
+    told = {row["key"] for own in torn for row in own}
+    names = {row["key"]: {row["key"]} for row in rows}
+    for row in rows:
+        for parent in row["parents"] or ():
+            one, other = names.setdefault(parent, {parent}), names[row["key"]]
+            one |= other
+            for key in one:
+                names[key] = one
+    families = {id(names[row["key"]]): names[row["key"]] for row in rows}.values()
+    by_key = {row["key"]: row for row in rows}
+    found = [[by_key[key] for key in family if key in by_key] for family in families]
+    apart = [own for own in found if len({row["split"] for row in own}) > 1]
+    return len(torn) + sum(not {row["key"] for row in own} <= told for own in apart)
+
+
+def sources(rows: Rows) -> dict[tuple[str, str], SourceFigures]:
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["source"]["kind"], row["source"]["licence"] or "unknown"), []).append(row)
-    lines = []
-    for (kind, licence), own in sorted(groups.items()):
+    found = {}
+    for key, own in groups.items():
         files = len({row["source"]["sha256"] for row in own})
         derived = sum(bool(row["parents"]) for row in own)
-        lines.append((kind, licence, len(own), derived, files, _duration(sum(row["seconds"] for row in own))))
-    return _table(["source", "licence", "clips", "of these derived", "files", "video"], lines)
+        found[key] = SourceFigures(len(own), derived, files, sum(row["seconds"] for row in own))
+    return found

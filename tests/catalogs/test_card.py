@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from tests.catalogs.example_clip import example_clip, example_dataset
-from worldloom.catalogs.card import readme, renew_card, stale_copies, write_card
+from worldloom.catalogs.card import renew_card, stale_copies, write_card
 from worldloom.catalogs.card_figures import CardFigures, card_figures
-from worldloom.catalogs.catalog import catalog_row, write_catalog
+from worldloom.catalogs.card_text import readme
+from worldloom.catalogs.catalog import write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.manifest import commit, latest
 from worldloom.catalogs.storage import FolderStore
@@ -58,12 +60,17 @@ def catalog_of(dataset: Path) -> Path:
 def test_the_card_counts_what_is_there(dataset: Path) -> None:
     text = (dataset / "README.md").read_text()
     assert "5 clips, 60 frames, 2.0 s" in text
-    assert "| train | 4 |" in text
-    assert "| test | 1 |" in text
+    assert "| train | 4 | 48 |" in text
+    assert "| test | 1 | 12 |" in text
     assert "| depth | 0 | 5 | 0 | sweep 1 | no parallax (5) |" in text
     assert "| folder | CC-BY-4.0 | 5 |" in text
     assert "10 events, 5 exit-entry pairs" in text
-    assert "| 1 | go forward | 100.0 | turn up | 0.0 |" in text
+    assert "| class | move | % of test | % of train | view | % of test | % of train |" in text
+    assert "| 1 | go forward | 100.0 | 100.0 | turn up | 0.0 | 0.0 |" in text
+    assert "| quality.sharpness | 5 | 0.05 | 0.15 | 0.25 | 0.35 | 0.45 |" in text
+    assert "lie in several splits (1 times)" in text, "the example has one source on both sides"
+    assert "- no clip has actions, subjects, revisits, hands, captions: they were not asked for" in text
+    assert "- only 0 of 5 clips have `depth`" in text
 
 
 def test_the_card_states_how_true_the_labels_are(dataset: Path) -> None:
@@ -143,22 +150,6 @@ def test_the_snippets_of_the_card_run(dataset: Path) -> None:
     assert "(32, 48, 3)" in outputs[1]
 
 
-def test_croissant_names_every_file_and_column(dataset: Path) -> None:
-    document = json.loads((dataset / "croissant.json").read_text())
-    manifest = latest(dataset)
-    files = {one["@id"]: one["sha256"] for one in document["distribution"]}
-    assert files == {one.path: one.sha256 for one in (*manifest.shards, manifest.catalog)}
-    assert document["conformsTo"] == "http://mlcommons.org/croissant/1.0"
-    assert document["license"] == ["CC-BY-4.0"]
-    names = {field["name"] for field in document["recordSet"][0]["field"]}
-    assert {"key", "shard", "fps", "frames", "seconds", "caption"} <= names
-
-
-def test_croissant_is_valid(dataset: Path) -> None:
-    mlcroissant = pytest.importorskip("mlcroissant")
-    assert not mlcroissant.Dataset(str(dataset / "croissant.json")).metadata.issues.errors
-
-
 def test_text_of_others_carries_no_markup(dataset: Path, tmp_path: Path) -> None:
     clip = example_clip()
     clip.provenance = type(clip.provenance)("folder", "x", "ab", "a|b\n<script>alert(1)</script>`x`")
@@ -183,7 +174,7 @@ def test_text_of_others_is_no_link_and_no_picture(dataset: Path, tmp_path: Path,
     scores = [dict.fromkeys(("annotator", "measure", "truth", "unit", "of", "target"), hostile) | {"value": 1.0}]
     text = readme(manifest, figures_of([catalog_row(clip, split="train")], tmp_path), scores)
     body = text.partition("\n---\n")[2]
-    assert f"# {shown}\n" in body and body.count(shown) == 8
+    assert f"# {shown}\n" in body and body.count(shown) == 9
     assert hostile not in body.replace(shown, "")
 
 
@@ -222,6 +213,52 @@ def test_a_scorecard_of_other_values_is_named(tmp_path: Path, row: object, word:
     with pytest.raises(BadInput, match=word) as refusal:
         write_card(dataset)
     assert "scorecard.json" in str(refusal.value) and refusal.value.reason == "bad_scorecard"
+
+
+def clips_of(licences: Sequence[tuple[str, str]], **attributes: Any) -> list[dict[str, Any]]:
+    """A row per kind of source and licence."""
+    rows = []
+    for number, (kind, licence) in enumerate(licences):
+        clip = example_clip(number)
+        clip.provenance = type(clip.provenance)(kind, f"{number}.mp4", f"{number:064x}", licence)
+        clip.attributes = attributes
+        rows.append(catalog_row(clip, split="train"))
+    return rows
+
+
+def test_what_may_not_be_passed_on_is_said(dataset: Path, tmp_path: Path) -> None:
+    rows = clips_of([("egodex", "CC BY-NC-ND"), ("folder", "MIT"), ("folder", ""), ("realestate10k", "CC-BY-4.0")])
+    text = readme(latest(dataset), figures_of(rows, tmp_path))
+    assert "> **Do not pass on what is under CC BY-NC-ND (egodex; clips: 1).**" in text
+    assert "> **Nobody stated the licence of some clips (1).**" in text
+    assert "| CC BY-NC-ND | 1 | NO | no | yes |  |" in text
+    assert "| CC-BY-4.0 | 1 | yes | yes | yes | https://creativecommons.org/licenses/by/4.0/ |" in text
+    assert "| unknown | 1 | nobody said so |" in text
+    assert "- `egodex`: R. Hoque" in text and "- `realestate10k`: T. Zhou" in text
+    assert "- `folder`: the makers of the files" in text
+
+
+def test_attributes_are_told_by_their_commonest_values(dataset: Path, tmp_path: Path) -> None:
+    rows = clips_of([("folder", "MIT")] * 3, scene="hall | [x](y)", views=4.0)
+    text = readme(latest(dataset), figures_of(rows, tmp_path))
+    assert r"| scene | 3 | 1 | hall \| \[x\](y) (3) |" in text
+    assert "| views | 3 | 1 | 4 to 4, 4 |" in text
+
+
+def test_what_a_run_left_out_stays_on_the_card(tmp_path: Path) -> None:
+    dataset = example_dataset(tmp_path, clips=1)
+    assert "## Left out" not in Path(write_card(dataset)).read_text()
+    rows = [{"pass": "ingest", "ended": "dropped", "reason": "too_short | <b>", "rows": 3}]
+    line = "| ingest | dropped | too_short \\| &lt;b> | 3 |"
+    assert line in Path(write_card(dataset, left_out=rows)).read_text()
+    assert line in Path(write_card(dataset)).read_text(), "kept beside the card"
+    write_card(dataset, left_out=[])
+    assert "## Left out" not in (dataset / "README.md").read_text()
+    for damaged in ("{}", '{"rows": [1]}', '{"rows": [{"pass": "ingest"}]}', "["):
+        (dataset / "left_out.json").write_text(damaged)
+        with pytest.raises(BadInput, match=r"left_out\.json") as refusal:
+            write_card(dataset)
+        assert refusal.value.reason == "bad_left_out"
 
 
 def test_an_empty_catalog_has_a_card(dataset: Path, tmp_path: Path) -> None:

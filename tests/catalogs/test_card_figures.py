@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.catalogs.plain_card import plain_card
-from worldloom.catalogs import card_figures as module
-from worldloom.catalogs.card import write_card
+from tests.catalogs.plain_card import plain_figures
+from worldloom.catalogs import catalog_columns as module
 from worldloom.catalogs.card_figures import card_figures
+from worldloom.catalogs.card_text import readme
 from worldloom.catalogs.catalog import catalog_table, read_catalog, write_catalog
+from worldloom.catalogs.catalog_row import OPERATIONS
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.manifest import Manifest, ShardEntry, commit
 
@@ -64,13 +65,24 @@ def row(rng: np.random.Generator, number: int) -> dict[str, Any]:
         },
         "parents": [f"{number - 1:08d}"] if rng.random() < 0.3 else [],
     }
-    names = [*module.OPERATIONS[:-2], "captions", *EXTRA]
+    if rng.random() < 0.8:
+        made["attributes"] = {
+            "scene": str(rng.choice(["hall", "park", "<b>|x", "a_b_"])),
+            "views": float(rng.integers(0, 50)),
+            "indoor": bool(rng.integers(2)),
+        }
+        if rng.random() < 0.5:
+            del made["attributes"][str(rng.choice(["scene", "views", "indoor"]))]
+    names = [*OPERATIONS[:-2], "captions", *EXTRA]
     for name in names:
         if rng.random() < 0.8:
             made[name] = note(rng) if rng.random() < 0.9 else {}
             made[name] |= {figure: maybe(rng, int(rng.integers(9))) for figure in COUNTED.get(name, ())}
     if "pose" in made:
+        made["pose"]["posed_share"] = maybe(rng, float(rng.random()))
         made["pose"]["scale"] = maybe(rng, str(rng.choice(["metric", "relative", ""])))
+    if "quality" in made:
+        made["quality"] |= {"sharpness": maybe(rng, float(rng.random())), "brightness": float(rng.random())}
     if "revisits" in made:
         made["revisits"]["density"] = maybe(rng, float(rng.random()))
     if "actions" in made:
@@ -104,10 +116,11 @@ def test_the_card_is_what_counting_row_by_row_gives(
         rng = np.random.default_rng([clips, seed])
         (folder := tmp_path / str(seed)).mkdir()
         manifest, table = dataset_of([row(rng, number) for number in range(clips)], folder)
-        write_card(folder)
-        text, croissant = plain_card(manifest, table)
-        assert (folder / "README.md").read_text() == text
-        assert (folder / "croissant.json").read_text() == croissant
+        found, plain = card_figures(folder / manifest.catalog.path), plain_figures(table)
+        assert found.attributes == plain.attributes and found.labels == plain.labels and found.leaks == plain.leaks
+        assert found.spreads == plain.spreads and list(found.spreads) == list(plain.spreads)
+        assert found.sources == plain.sources and found.licences == plain.licences
+        assert readme(manifest, found) == readme(manifest, plain), "splits and classes are arrays"
 
 
 def test_nothing_is_said_of_an_operation_that_wrote_nothing(tmp_path: Path) -> None:

@@ -12,14 +12,8 @@ import pytest
 
 from tests.catalogs.example_clip import example_clip
 from worldloom.catalogs import catalog as catalog_module
-from worldloom.catalogs.catalog import (
-    catalog_row,
-    catalog_table,
-    matching,
-    read_catalog,
-    write_catalog,
-    write_catalog_of,
-)
+from worldloom.catalogs.catalog import catalog_table, matching, read_catalog, write_catalog, write_catalog_of
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Annotation
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.shards import Entry, Span
@@ -100,7 +94,8 @@ def test_bytes_are_equal_in_another_process(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from tests.catalogs.example_clip import example_clip\n"
-        "from worldloom.catalogs.catalog import catalog_row, write_catalog\n"
+        "from worldloom.catalogs.catalog import write_catalog\n"
+        "from worldloom.catalogs.catalog_row import catalog_row\n"
         "rows = [catalog_row(example_clip(i), split='train' if i else 'test') for i in range(6)]\n"
         "print(write_catalog(Path(sys.argv[1]), rows).sha256)"
     )

@@ -13,7 +13,8 @@ import pytest
 
 from tests.catalogs.example_clip import example_clip
 from worldloom.catalogs import parquet_extent
-from worldloom.catalogs.catalog import catalog_row, catalog_table, read_catalog, write_catalog
+from worldloom.catalogs.catalog import catalog_table, read_catalog, write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.parquet_extent import extent_problem
 from worldloom.catalogs.sandbox import Child, Limits

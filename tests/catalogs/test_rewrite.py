@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tests.catalogs.example_clip import example_clip
-from worldloom.catalogs.catalog import catalog_row, catalog_table, read_catalog, write_catalog
+from worldloom.catalogs.catalog import catalog_table, read_catalog, write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.rewrite import put_catalog
 from worldloom.catalogs.storage import open_store
 

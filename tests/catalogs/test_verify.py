@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.catalogs.example_clip import example_clip, example_dataset, example_video
-from worldloom.catalogs.catalog import catalog_row, read_catalog, write_catalog
+from worldloom.catalogs.catalog import read_catalog, write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Clip, Event
 from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest, manifest_name

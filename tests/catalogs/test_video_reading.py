@@ -145,3 +145,11 @@ def test_the_nearest_frame_is_shown() -> None:
     np.testing.assert_allclose(np.abs(pts_s[index] - wanted), best, atol=2e-6)
     assert (np.diff(index) >= 0).all()
     assert len(cfr_index(np.array([3.0]), Fraction(16))) == 1
+
+
+@pytest.mark.parametrize("fps", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(25), Fraction(60)])
+def test_time_stamps_in_whole_milliseconds_lose_no_frame(fps: Fraction) -> None:
+    """Those of Matroska and WebM: 0, 33, 67, 100."""
+    for count in range(2, 200):
+        pts_s = np.round(np.arange(count) * 1000 / float(fps)) / 1000
+        np.testing.assert_array_equal(cfr_index(pts_s, fps), np.arange(count))

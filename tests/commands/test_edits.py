@@ -47,6 +47,12 @@ def test_a_takedown_and_a_way_back(tmp_path: Path, capsys: pytest.CaptureFixture
     assert code == 0 and "no problems" in out
 
 
+def test_verify_warns_of_what_lies_in_two_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "verify", build(tmp_path / "walks", six_clips()), "--quick")
+    assert code == 0 and "no problems, but the splits leak" in out, "nothing is damaged"
+    assert f"split leak: clip, with what was derived from it, {KEYS[1]} has clips in 2 splits" in " ".join(err.split())
+
+
 def test_going_back_names_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = build(tmp_path / "dataset", six_clips())
     build(dataset, [("train", [clip(8)])], number=2)

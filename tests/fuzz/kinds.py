@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from tests.fuzz.mutators import (
     damage_yaml,
 )
 from worldloom.catalogs.clip import Hands
+from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats import egodex
 
 Read = Callable[[Path, Path], Any]
@@ -93,7 +95,7 @@ def _read_video(folder: Path, path: Path) -> None:
 def _text(name: str) -> Kind:
     file, write, read = FORMATS[name]
     suffix = Path(file).suffix
-    mutate = damage_json if suffix == ".json" else damage_bytes if suffix == ".npy" else damage_text
+    mutate = damage_json if suffix == ".json" else damage_bytes if suffix in (".npy", ".exr") else damage_text
     return Kind(name, lambda folder: write(folder / file), (file,), mutate, lambda folder, path: read(path))
 
 
@@ -214,6 +216,87 @@ def _read_episode(folder: Path, path: Path) -> None:
     read_egodex_hdf5(path)
 
 
+def _colmap_model(folder: Path) -> None:
+    from tests.catalogs.formats.test_colmap import write_binary
+
+    write_binary(folder)
+
+
+def _read_colmap_model(folder: Path, path: Path) -> None:
+    from worldloom.catalogs.formats.colmap import read_colmap
+
+    read_colmap(folder)
+
+
+def _vipe(folder: Path) -> None:
+    from tests.catalogs.formats.test_vipe import artifacts
+
+    artifacts(folder)
+
+
+def _read_vipe(folder: Path, path: Path) -> None:
+    from tests.catalogs.formats.test_vipe import FRAMES, SIZE
+    from worldloom.catalogs.formats.vipe import read_vipe_camera, read_vipe_depth, read_vipe_masks
+
+    read_vipe_camera(folder, "a", FRAMES, SIZE)
+    read_vipe_depth(folder, "a", FRAMES)
+    read_vipe_masks(folder, "a", FRAMES, SIZE)
+
+
+def _tar_of_others(folder: Path) -> None:
+    import tarfile
+
+    with tarfile.open(folder / "a.tar", "w") as archive:
+        for name, data in (
+            ("x.mp4", b"v" * 600),
+            ("x.json", b'{"caption": "a", "n": 1}'),
+            ("y.mp4", b"v"),
+            ("y.txt", b"b"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def _read_tar_of_others(folder: Path, path: Path) -> None:
+    """Listed as the driver does, and each sample opened as a worker does."""
+    from worldloom.catalogs.errors import BadInput
+    from worldloom.pipeline.sources.footage import Workplace
+    from worldloom.pipeline.sources.webdataset import WebDatasetSource
+
+    source = WebDatasetSource(kind="webdataset", path=folder)
+    items = list(source.items())
+    if any(item.problem for item in items):
+        raise BadInput(*next(item.problem for item in items if item.problem), where=path)
+    for item in items:
+        source.footage(item, Workplace(folder, folder))
+
+
+def _lists(folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"url": f"https://a.org/{n}.mp4", "views": n, "tags": ["x", "y"], "title": f"walk {n}"} for n in range(20)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = "".join(f'{row["url"]},{row["views"]},"a, ""b""","{row["title"]}"\n' for row in rows)
+    (folder / "a.csv").write_text("url,views,tags,title\n" + lines)
+
+
+def _read_list(folder: Path, path: Path) -> None:
+    """As a run does; the first row with a problem stands for all of them."""
+    from worldloom.pipeline.sources.web import WebSource
+
+    source = WebSource(kind="web", list=path)
+    source.check("sources.0", None, None, 60.0)
+    items = list(source.listed())
+    assert len({item.id for item in items}) == len(items) and all(item.fingerprint() for item in items)
+    for item in items:
+        "".join((item.uri, item.licence, *map(str, item.attributes.values()))).encode()
+        if item.problem is not None:
+            raise BadInput(item.problem[0], item.problem[1].encode().decode(), where=item.uri)
+
+
 _HDF5 = (Kind("hdf5", _episode, ("0.hdf5",), damage_bytes, _read_episode, contains=True),)
 
 KINDS: dict[str, Kind] = {
@@ -235,7 +318,15 @@ KINDS: dict[str, Kind] = {
         _dataset("catalog", "dataset/catalog-*", damage_parquet, _read_catalog),
         Kind("manifest", _manifest_without_card, ("dataset/manifests/*",), damage_json, _read_manifest),
         Kind("job_yaml", _job, ("job.yaml",), damage_yaml, _read_job),
+        Kind("colmap_binary", _colmap_model, ("*.bin",), damage_bytes, _read_colmap_model),
+        Kind("vipe_npz", _vipe, ("pose/a.npz", "intrinsics/a.npz"), damage_npz, _read_vipe),
+        Kind("vipe_zip", _vipe, ("depth/a.zip", "mask/a.zip"), damage_bytes, _read_vipe, contains=True),
+        Kind("vipe_text", _vipe, ("mask/a.txt", "intrinsics/a_camera.txt"), damage_text, _read_vipe),
+        Kind("tar_of_others", _tar_of_others, ("a.tar",), damage_tar, _read_tar_of_others),
         *(_HDF5 if find_spec("h5py") else ()),
+        Kind("list_text", _lists, ("a.csv", "a.jsonl"), damage_text, _read_list),
+        Kind("list_bytes", _lists, ("a.csv", "a.jsonl"), damage_bytes, _read_list),
+        Kind("list_parquet", _lists, ("a.parquet",), damage_parquet, _read_list),
         Kind("quarantine", _case, ("quarantine/pose/a.json",), damage_json, _read_case),
     )
 }

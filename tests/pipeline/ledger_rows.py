@@ -28,6 +28,7 @@ class Row:
     bytes: int = 1000
     given: tuple[str, ...] = ()
     record: str = "d"
+    attributes: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -44,6 +45,8 @@ class Row:
             "seconds": self.frames / 10,
             "source": {"kind": "folder", "uri": f"{self.number}.mp4"},
         }
+        if self.attributes:
+            row["attributes"] = self.attributes
         return {"key": self.key, "source": "s", "bytes": self.bytes, "row": row}
 
 

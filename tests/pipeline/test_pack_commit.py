@@ -65,8 +65,8 @@ def test_a_takedown_while_a_job_packs_is_not_undone(out: Path, append: bool, mon
         write_video(out.parent / "videos" / "2.mp4", 23, 2)
     job = job_in(out, 1.0 if append else 2.0)
 
-    def meanwhile(*arguments: Any) -> tuple[Chosen, Any]:
-        found = compose(*arguments)
+    def meanwhile(*arguments: Any, **named: Any) -> tuple[Chosen, Any]:
+        found = compose(*arguments, **named)
         remove(dataset, [key])
         return found
 
@@ -81,11 +81,11 @@ def test_a_takedown_while_a_job_packs_is_not_undone(out: Path, append: bool, mon
     assert verify(dataset).problems == []
 
 
-@pytest.mark.parametrize("step", range(1, 6))
+@pytest.mark.parametrize("step", range(1, 7))
 def test_killed_around_the_commit_the_same_command_leaves_nothing_out_of_date(
     out: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before each write into the dataset: the manifest, its copy, README.md, croissant.json and the copy again."""
+    """Before each write into the dataset: the manifest, its copy, what was left out, both cards, the copy again."""
     dataset = out / "dataset"
     done: list[str] = []
 
@@ -105,7 +105,7 @@ def test_killed_around_the_commit_the_same_command_leaves_nothing_out_of_date(
     with pytest.raises(KeyboardInterrupt):
         run(job_in(out, 2.0))
     monkeypatch.undo()
-    every = ["manifests/000002.json", "manifest.json", "README.md", "croissant.json", "manifest.json"]
+    every = ["manifests/000002.json", "manifest.json", "left_out.json", "README.md", "croissant.json", "manifest.json"]
     assert done == every[:step]
     summary = run(job_in(out, 2.0))
     assert summary.manifest == latest(dataset).number == 2 and summary.committed == (step == 1)

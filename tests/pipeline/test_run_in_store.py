@@ -51,12 +51,13 @@ def test_a_job_in_an_object_store_makes_what_it_makes_in_a_folder(
         space = Workspace(job.out)
         assert [space.load(key).depth is not None for key in space.clips()] == [True, True]
 
-        page = tmp_path / "page.html"
+        page = tmp_path / "pages"
         for words in (["status"], ["verify"], ["inspect", "--page", str(page)], ["run"]):
             place = f"{job.out}/job.yaml" if words == ["run"] else str(job.out)
             done = CliRunner().invoke(app, [words[0], place, *words[1:]])
             assert done.exit_code == 0 and "s3:/b" not in done.output, done.output
-        assert page.stat().st_size > 10_000
+        assert (page / "quarantine.html").is_file()
+        assert len(list((page / "thumbs").rglob("*.webp"))) == len(list((page / "clips").glob("*.html"))) == 4
         done = CliRunner().invoke(app, ["clean", str(job.out)])
         assert done.exit_code == 2 and "clean works on folders" in done.output
         monkeypatch.chdir(tmp_path)

@@ -13,11 +13,9 @@ import pytest
 
 from tests.report.fake_clips import bare_clip, estimated_clip, true_clip
 from worldloom.catalogs.clip import Annotation, Caption
-from worldloom.catalogs.errors import BadInput, UsageError
-from worldloom.report.collection import Collection, row_of_clip
+from worldloom.catalogs.errors import BadInput
 from worldloom.report.content import ClipEntry, FunnelRow, ReportContent, Step, TruthRow
 from worldloom.report.demo_page import write_report
-from worldloom.report.inspect_page import annotation_rows, whole_key, write_clip, write_index, write_inspect
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
@@ -71,22 +69,13 @@ def content() -> ReportContent:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    clips = {clip.key: clip for clip in (estimated_clip(), bare_clip("b" * 26), hostile_clip())}
-    collection = Collection(
-        Path(HOSTILE), "run", sorted(clips), clips.__getitem__, lambda _: None,
-        lambda: [row_of_clip(clip) for clip in clips.values()], content().funnel,
-    )  # fmt: skip
     return {
         "report": write_report(folder / "deep" / "report.html", content()),
         "empty": write_report(folder / "empty.html", ReportContent("Nothing")),
-        "index": write_index(collection, folder / "index.html"),
-        "clip": write_clip(hostile_clip(), folder / "clip.html"),
-        "truth": write_clip(estimated_clip(), folder / "truth.html", true_clip()),
-        "bare": write_clip(bare_clip(), folder / "bare.html"),
     }
 
 
-NAMES = ["report", "empty", "index", "clip", "truth", "bare"]
+NAMES = ["report", "empty"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,7 +96,7 @@ def test_a_page_forbids_scripts_and_remote_content(pages: dict[str, Path], name:
     assert "script-src" not in rules
 
 
-@pytest.mark.parametrize("name", ["report", "index", "clip"])
+@pytest.mark.parametrize("name", ["report"])
 def test_hostile_names_are_shown_as_text(pages: dict[str, Path], name: str) -> None:
     page = Page(pages[name])
     assert HOSTILE in page.text
@@ -115,10 +104,9 @@ def test_hostile_names_are_shown_as_text(pages: dict[str, Path], name: str) -> N
 
 
 def test_absent_annotations_show_their_reason(pages: dict[str, Path]) -> None:
-    text = Page(pages["bare"]).text
-    assert "pose absent: no parallax: too few points to say how the camera moved" in text
-    assert "revisits failed: SIGSEGV in the child process, 2 attempts" in text
-    assert "subjects: not asked for in this run" in text
+    text = Page(pages["report"]).text
+    assert "no parallax: too few points to say how the camera moved" in text
+    assert "SIGSEGV in the child process, 2 attempts" in text
 
 
 def test_the_report_shows_every_part(pages: dict[str, Path]) -> None:
@@ -140,14 +128,14 @@ def test_a_row_that_got_lost_is_pointed_out(tmp_path: Path) -> None:
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path, pages: dict[str, Path]) -> None:
-    again = write_clip(estimated_clip(), tmp_path / "again.html", true_clip())
-    assert again.read_bytes() == pages["truth"].read_bytes()
+    again = write_report(tmp_path / "again.html", content())
+    assert again.read_bytes() == pages["report"].read_bytes()
 
 
 def test_frames_that_cannot_be_read_leave_grey_and_a_word(tmp_path: Path) -> None:
     clip = estimated_clip()
     clip.open_frames = _unreadable  # type: ignore[method-assign]
-    text = Page(write_clip(clip, tmp_path / "clip.html")).text
+    text = Page(write_report(tmp_path / "torn.html", ReportContent("x", clips=[ClipEntry(clip)]))).text
     assert "frames not shown: the file is torn" in text
 
 
@@ -155,33 +143,10 @@ def _unreadable() -> object:
     raise BadInput("truncated", "the file is torn")
 
 
-def test_annotations_are_counted_by_how_they_ended() -> None:
-    rows = annotation_rows([row_of_clip(clip) for clip in (estimated_clip(), bare_clip(), bare_clip())])
-    table = {row.name: row for row in rows}
-    assert all(row.balanced for row in rows)
-    assert (table["depth"].inputs, table["depth"].ok, table["depth"].absent) == (3, 1, {"no parallax": 2})
-    assert list(table)[:3] == ["quality", "pose", "actions"]
-
-
-def test_a_key_may_be_given_by_its_beginning() -> None:
-    keys = ["abc", "abd", "xyz"]
-    place = Collection(Path("runs/x"), "run", keys, lambda _: true_clip(), lambda _: None, list)
-    assert whole_key(place, "x") == "xyz"
-    assert whole_key(place, "abd") == "abd"
-    with pytest.raises(UsageError, match="2 clips begin with ab"):
-        whole_key(place, "ab")
-    with pytest.raises(UsageError, match="no clip q"):
-        whole_key(place, "q")
-
-
-def test_an_empty_folder_is_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="neither a dataset"):
-        write_inspect(tmp_path, tmp_path / "page.html")
-
-
 def test_importing_the_room_loads_no_plotting_library() -> None:
     code = (
-        "import sys, worldloom.report, worldloom.report.content, worldloom.report.inspect_page\n"
+        "import sys, worldloom.report, worldloom.report.content\n"
+        "import worldloom.report.site.write, worldloom.report.site.compare, worldloom.report.site.look\n"
         "import worldloom.report.demo_page, worldloom.report.picture, worldloom.report.loops, worldloom.report.cards\n"
         "heavy = {'matplotlib', 'jinja2', 'PIL', 'cv2', 'av', 'ray', 'torch', 'pycolmap', 'open3d'}\n"
         "sys.exit(','.join(sorted(heavy & set(sys.modules))) or 0)"

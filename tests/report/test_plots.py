@@ -15,9 +15,8 @@ from PIL import Image
 from tests.report.fake_clips import FRAMES, bare_clip, depth_maps, estimated_clip, labels, true_clip, true_events
 from worldloom.catalogs.cameras import apply_sim3_to_poses
 from worldloom.catalogs.clip import Camera, Event, Revisits
-from worldloom.report.actions import action_strip, runs, share_of_actions
+from worldloom.report.actions import action_strip, runs
 from worldloom.report.cards import contact_sheet
-from worldloom.report.counts import action_histogram, density_histogram, length_histogram
 from worldloom.report.depth import depth_pair, map_at, resample, shown_frame
 from worldloom.report.loops import chosen_pairs, overlap_of, revisit_loop
 from worldloom.report.paths import align_track, ground_axes, paths_from_above
@@ -42,10 +41,6 @@ PLOTS: dict[str, Callable[[], bytes]] = {
     "revisits": lambda: revisit_loop(estimated_clip(), true_clip().revisits, MATRIX),
     "revisits by poses": lambda: revisit_loop(without_depth()),
     "no revisits": lambda: revisit_loop(bare_clip()),
-    "lengths": lambda: length_histogram([1.0, 2.0, 2.5]),
-    "no lengths": lambda: length_histogram([]),
-    "density": lambda: density_histogram([0.1, float("nan")]),
-    "shares": lambda: action_histogram(np.arange(10.0), np.zeros(10)),
     "sheet": lambda: contact_sheet([true_clip(), bare_clip(), true_clip()]),
 }
 
@@ -137,11 +132,6 @@ def test_runs_cover_the_labels() -> None:
     assert np.concatenate([np.full(end - first, label) for first, end, label in found]).tolist() == sequence.tolist()
     assert all(a[2] != b[2] and a[1] == b[0] for a, b in pairwise(found))
     assert list(runs(np.zeros(0, np.uint8))) == []
-
-
-def test_shares_of_actions_sum_to_one() -> None:
-    assert sum(share_of_actions(labels().move)) == pytest.approx(1.0)
-    assert share_of_actions(np.array([1, 1, 9, 0], np.uint8))[1] == 0.5
 
 
 def test_thumbnails_show_the_subject_before_its_exit_and_after_its_entry() -> None:

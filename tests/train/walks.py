@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from worldloom.catalogs.catalog import catalog_row, write_catalog
+from worldloom.catalogs.catalog import write_catalog
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Actions, Annotation, Camera, Clip, Provenance, Revisits, clip_key
 from worldloom.catalogs.encode import encode_frames
 from worldloom.catalogs.manifest import Manifest, ShardEntry, commit, latest

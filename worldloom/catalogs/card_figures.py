@@ -4,35 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from worldloom.catalogs.catalog import OPERATIONS
-from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.catalog_columns import CatalogColumns, opened_catalog
+from worldloom.catalogs.catalog_row import OPERATIONS
+from worldloom.catalogs.origins import split_leaks
 
-BATCH_ROWS = 1 << 16
-"""So many rows of a few columns are in memory at once (ours)."""
-
-_NEEDED = {
-    "split": pa.string(),
-    "seconds": pa.float64(),
-    "fps": pa.float64(),
-    "frames": pa.int32(),
-    "height": pa.int32(),
-    "width": pa.int32(),
-    "source.kind": pa.string(),
-    "source.licence": pa.string(),
-    "source.sha256": pa.string(),
-    "parents": pa.list_(pa.string()),
-}
-_NEVER_NULL = ("split", "seconds", "fps", "frames", "source.kind")
 _TOTALS = {
     "events": ("count", "pairs"),
     "revisits": ("pairs",),
@@ -42,6 +25,15 @@ _TOTALS = {
 }
 _MEANS = {"revisits": ("density",), "actions": ("uncertain_share",)}
 _CLASSES = 10
+_SPREAD = (
+    "pose.confidence",
+    "pose.posed_share",
+    "actions.uncertain_share",
+    "depth.confidence",
+    "revisits.density",
+)
+MOST_VALUES = 5
+"""Commonest values of an attribute that a card lists (ours)."""
 
 
 @dataclass
@@ -50,11 +42,13 @@ class SplitFigures:
 
     Attributes:
         seconds: of its clips, in the catalog's order.
+        frames: of all of them.
         sizes: clips by width and height in pixels, in the order in which they first occur.
         rates: frames per second that occur.
     """
 
     seconds: np.ndarray
+    frames: int = 0
     sizes: Counter[tuple[int | None, int | None]] = field(default_factory=Counter)
     rates: set[float] = field(default_factory=set)
 
@@ -78,6 +72,35 @@ class LabelFigures:
     totals: dict[str, int] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
     scales: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a figure is distributed over the clips that have it."""
+
+    clips: int
+    low: float
+    first: float
+    median: float
+    third: float
+    high: float
+
+
+@dataclass(frozen=True)
+class AttributeFigures:
+    """Of one attribute.
+
+    Attributes:
+        clips: that have it.
+        different: values.
+        commonest: values and how many clips have each, the commonest first; of texts and booleans.
+        spread: of numbers.
+    """
+
+    clips: int
+    different: int
+    commonest: list[tuple[str, int]]
+    spread: Spread | None
 
 
 @dataclass
@@ -109,8 +132,11 @@ class CardFigures:
         licences: as the sources state them; empty where one states none.
         splits: by name.
         labels: by operation, those that wrote something.
-        moves: how often each of the ten classes of `actions.move` occurs; None where no clip has moves.
+        moves: how often each of the ten classes of `actions.move` occurs, by split; splits without any are left out.
         views: the same of `actions.view`.
+        spreads: of figures of the clips, by column: `seconds`, `quality.sharpness`, `revisits.density`, ...
+        attributes: by name.
+        leaks: sources, and families of derived clips, that lie in several splits.
         sources: by kind and licence, `unknown` where none is stated.
     """
 
@@ -121,8 +147,11 @@ class CardFigures:
     licences: set[str]
     splits: dict[str, SplitFigures]
     labels: dict[str, LabelFigures]
-    moves: np.ndarray | None
-    views: np.ndarray | None
+    moves: dict[str, np.ndarray]
+    views: dict[str, np.ndarray]
+    spreads: dict[str, Spread]
+    attributes: dict[str, AttributeFigures]
+    leaks: int
     sources: dict[tuple[str, str], SourceFigures]
 
 
@@ -135,8 +164,8 @@ def card_figures(catalog: Path | str) -> CardFigures:
     Raises:
         BadInput: `bad_catalog`, no such file, no Parquet file, or not with the columns of a catalog.
     """
-    with _opened(catalog) as file:
-        columns = _Columns(file)
+    with opened_catalog(catalog) as file:
+        columns = CatalogColumns(file)
         columns.check()
         frames = sum(int(pc.sum(table["frames"]).as_py()) for table in columns.batches("frames"))
         # One after the other in the order of the rows: another order would round the sum another way.
@@ -153,76 +182,30 @@ def card_figures(catalog: Path | str) -> CardFigures:
             labels=_labels(columns),
             moves=_classes(columns, "actions.move"),
             views=_classes(columns, "actions.view"),
+            spreads=_spreads(columns),
+            attributes=_attributes(columns),
+            leaks=len(split_leaks(_origins(file))),
             sources=_sources(columns),
         )
 
 
-@contextmanager
-def _opened(catalog: Path | str) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(catalog, memory_map=False) as file:
-            yield file
-    except FileNotFoundError:
-        raise BadInput("bad_catalog", "no such file", where=catalog) from None
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput("bad_catalog", f"not a readable catalog ({error})", where=catalog) from None
-
-
-class _Columns:
-    """Columns of the file, figures of operations by `operation.figure`."""
-
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self.file = file
-        self.types: dict[str, pa.DataType] = {}
-        for column in file.schema_arrow:
-            children = list(column.type) if pa.types.is_struct(column.type) else []
-            self.types |= {f"{column.name}.{child.name}": child.type for child in children} or {
-                column.name: column.type
-            }
-
-    def check(self) -> None:
-        """Refuse a file without the columns that every catalog has."""
-        for name, kind in _NEEDED.items():
-            if self.types.get(name) != kind:
-                raise pa.ArrowTypeError(f"column {name} is {self.types.get(name, 'missing')}, {kind} expected")
-        for table in self.batches(*_NEVER_NULL):
-            for name in _NEVER_NULL:
-                if missing := table[name].null_count:
-                    raise pa.ArrowTypeError(f"column {name} has {missing} values missing")
-
-    def batches(self, *names: str) -> Iterator[pa.Table]:
-        """Some columns, by so many rows as a batch has."""
-        for batch in self.file.iter_batches(BATCH_ROWS, columns=list(names), use_threads=False):
-            yield pa.Table.from_batches([batch]).flatten().select(list(names))
-
-    def counted(self, *names: str) -> Counter[tuple[Any, ...]]:
-        """Rows by what they hold in some columns, in the order in which it first occurs; missing ones are null."""
-        found: Counter[tuple[Any, ...]] = Counter()
-        there = [name for name in names if name in self.types]
-        for table in self.batches(*there):
-            numbered = table.append_column("_row", pa.array(np.arange(len(table))))
-            groups = numbered.group_by(there, use_threads=False).aggregate([([], "count_all"), ("_row", "min")])
-            groups = groups.sort_by("_row_min")  # Arrow's order is only nearly that of the first occurrence
-            lists = [groups[name].to_pylist() if name in there else [None] * len(groups) for name in names]
-            for key, count in zip(zip(*lists, strict=True), groups["count_all"].to_pylist(), strict=True):
-                found[key] += count
-        return found
-
-
-def _splits(columns: _Columns) -> dict[str, SplitFigures]:
+def _splits(columns: CatalogColumns) -> dict[str, SplitFigures]:
     seconds: dict[str, list[np.ndarray]] = {}
     for table in columns.batches("split", "seconds"):
         groups = table.group_by("split", use_threads=False).aggregate([("seconds", "list")])
         for split, values in zip(groups["split"].to_pylist(), groups["seconds_list"], strict=True):
             seconds.setdefault(split, []).append(values.values.to_numpy())
     found = {split: SplitFigures(np.concatenate(values)) for split, values in seconds.items()}
+    for table in columns.batches("split", "frames"):
+        for row in _rows(table.group_by("split", use_threads=False).aggregate([("frames", "sum")])):
+            found[row["split"].as_py()].frames += row["frames_sum"].as_py()
     for (split, width, height, fps), count in columns.counted("split", "width", "height", "fps").items():
         found[split].sizes[width, height] += count
         found[split].rates.add(fps)
     return found
 
 
-def _labels(columns: _Columns) -> dict[str, LabelFigures]:
+def _labels(columns: CatalogColumns) -> dict[str, LabelFigures]:
     """In the order of the columns that are always there, the others after them by name."""
     own = {name.removesuffix(".status") for name in columns.types if name.endswith(".status")} - {"source"}
     found = {}
@@ -241,37 +224,97 @@ def _labels(columns: _Columns) -> dict[str, LabelFigures]:
     return found
 
 
-def _measure(columns: _Columns, name: str, label: LabelFigures) -> None:
+def _measure(columns: CatalogColumns, name: str, label: LabelFigures) -> None:
     for figure in _TOTALS.get(name, ()):
-        parts = [pc.sum(values).as_py() or 0 for values in _values(columns, f"{name}.{figure}")]
+        parts = [pc.sum(values).as_py() or 0 for values in columns.values(f"{name}.{figure}")]
         label.totals[figure] = sum(parts)
     for figure in _MEANS.get(name, ()):
-        arrays = [values.drop_null().to_numpy() for values in _values(columns, f"{name}.{figure}")]
-        every = np.concatenate([*arrays, np.zeros(0)])
+        every = columns.numbers(f"{name}.{figure}")
         label.means[figure] = float(np.mean(every)) if len(every) else 0.0
     if name == "pose" and "pose.scale" in columns.types:
         label.scales = Counter({scale: count for (scale,), count in columns.counted("pose.scale").items() if scale})
 
 
-def _values(columns: _Columns, name: str) -> Iterator[pa.ChunkedArray]:
-    if name in columns.types:
-        yield from (table[name] for table in columns.batches(name))
-
-
-def _classes(columns: _Columns, name: str) -> np.ndarray | None:
-    total = None
-    for values in _values(columns, name):
-        lengths = pc.list_value_length(values).drop_null().to_numpy()
+def _classes(columns: CatalogColumns, name: str) -> dict[str, np.ndarray]:
+    """How often each class occurs, by split; splits whose clips have none are left out."""
+    total: dict[str, np.ndarray] = {}
+    if name not in columns.types:
+        return total
+    for table in columns.batches("split", name):
+        lengths = pc.fill_null(pc.list_value_length(table[name]), 0).to_numpy()
         if not np.isin(lengths, (0, _CLASSES)).all():
             raise pa.ArrowTypeError(f"{name} does not count {_CLASSES} classes")
-        if lengths.any():
-            counts = pc.list_flatten(values).cast(pa.int64()).fill_null(0).to_numpy()
-            counts = counts.reshape(-1, _CLASSES).sum(axis=0)
-            total = counts if total is None else total + counts
+        having = np.flatnonzero(lengths)
+        if not len(having):
+            continue
+        some = table.take(pa.array(having))
+        counts = pc.list_flatten(some[name]).cast(pa.int64()).fill_null(0).to_numpy().reshape(-1, _CLASSES)
+        splits = some["split"].combine_chunks().dictionary_encode()
+        for place, split in enumerate(splits.dictionary.to_pylist()):
+            own = counts[splits.indices.to_numpy() == place].sum(axis=0)
+            total[split] = total[split] + own if split in total else own
     return total
 
 
-def _sources(columns: _Columns) -> dict[tuple[str, str], SourceFigures]:
+def _spreads(columns: CatalogColumns) -> dict[str, Spread]:
+    """Of every figure that says how good or how long something is."""
+    scores = sorted(
+        name
+        for name, kind in columns.types.items()
+        if name.startswith("quality.") and kind == pa.float64() and name != "quality.confidence"
+    )
+    found = {}
+    for name in ("seconds", *scores, *_SPREAD):
+        values = _confidences(columns, name) if name.endswith(".confidence") else columns.numbers(name)
+        if len(values):
+            found[name] = spread_of(values)
+    return found
+
+
+def _confidences(columns: CatalogColumns, name: str) -> np.ndarray:
+    """Of the clips that have the label: where it is absent, its confidence is 0 and means nothing."""
+    status = f"{name.removesuffix('confidence')}status"
+    if name not in columns.types or status not in columns.types:
+        return np.zeros(0)
+    having = (table.filter(pc.equal(table[status], "ok")) for table in columns.batches(name, status))
+    return np.concatenate([*(table[name].drop_null().to_numpy() for table in having), np.zeros(0)])
+
+
+def spread_of(values: np.ndarray) -> Spread:
+    """Smallest, quartiles and largest (linear between neighbours) of (n,) numbers, n >= 1."""
+    low, first, median, third, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1]).tolist()
+    return Spread(len(values), low, first, median, third, high)
+
+
+def _attributes(columns: CatalogColumns) -> dict[str, AttributeFigures]:
+    found = {}
+    for column in sorted(name for name in columns.types if name.startswith("attributes.")):
+        name = column.removeprefix("attributes.")
+        if pa.types.is_floating(columns.types[column]):
+            values = columns.numbers(column)
+            if len(values):
+                found[name] = AttributeFigures(len(values), len(np.unique(values)), [], spread_of(values))
+            continue
+        counted = _value_counts(columns, column)
+        if len(counted):
+            order = counted.sort_by([("counts", "descending"), ("values", "ascending")]).slice(0, MOST_VALUES)
+            most = list(zip(order["values"].to_pylist(), order["counts"].to_pylist(), strict=True))
+            found[name] = AttributeFigures(int(pc.sum(counted["counts"]).as_py()), len(counted), most, None)
+    return found
+
+
+def _value_counts(columns: CatalogColumns, name: str) -> pa.Table:
+    """Values of a column of texts or booleans, as texts, and how often each occurs."""
+    parts = []
+    for values in columns.values(name):
+        counts = pc.value_counts(values.drop_null().combine_chunks())
+        parts.append(pa.table({"values": counts.field(0).cast(pa.string()), "counts": counts.field(1)}))
+    empty = pa.table({"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())})
+    every = pa.concat_tables([empty, *parts]).group_by("values", use_threads=False).aggregate([("counts", "sum")])
+    return every.rename_columns(["values", "counts"])
+
+
+def _sources(columns: CatalogColumns) -> dict[tuple[str, str], SourceFigures]:
     found: dict[tuple[str, str], SourceFigures] = {}
     digests: dict[tuple[str, str], list[pa.Array]] = {}
     for table in columns.batches("source.kind", "source.licence", "source.sha256", "seconds", "parents"):
@@ -297,6 +340,11 @@ def _sources(columns: _Columns) -> dict[tuple[str, str], SourceFigures]:
     for key, parts in digests.items():
         found[key].files = len(pa.chunked_array(parts, pa.string()).unique())
     return found
+
+
+def _origins(file: pq.ParquetFile) -> pa.Table:
+    """Where clips come from, the columns that `split_leaks` needs."""
+    return file.read(["key", "split", "source.uri", "source.sha256", "parents"], use_threads=False)
 
 
 def _rows(groups: pa.Table) -> Iterator[Mapping[str, pa.Scalar]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,128 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from worldloom.catalogs.attributes import as_type, attributes_type, cast_value, united_type
 from worldloom.catalogs.catalog_checks import places_problem
-from worldloom.catalogs.clip import Clip
+from worldloom.catalogs.catalog_row import MEASURES, OPERATIONS, PLAIN, SOURCE, WHO
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import FileEntry, Manifest, local_file
 from worldloom.catalogs.parquet_extent import extent_problem
-from worldloom.catalogs.shards import Entry
 from worldloom.catalogs.storage import Store, open_store
 
 ROW_GROUP = 1 << 16
-
-OPERATIONS = (
-    "quality",
-    "shots",
-    "pose",
-    "actions",
-    "subjects",
-    "events",
-    "depth",
-    "revisits",
-    "hands",
-    "captions",
-)
-"""Columns that are always there, whether or not the job ran them."""
-
-_WHO = {
-    "status": pa.string(),
-    "method": pa.string(),
-    "version": pa.string(),
-    "reason": pa.string(),
-    "confidence": pa.float64(),
-    "notes": pa.string(),
-}
-_COUNTS = pa.list_(pa.int32())
-_MEASURES: dict[str, dict[str, pa.DataType]] = {
-    "pose": {
-        "scale": pa.string(),
-        "posed_share": pa.float64(),
-        "translation_share": pa.float64(),
-        "scale_groups": pa.int32(),
-        "path_length": pa.float64(),
-    },
-    "actions": {"move": _COUNTS, "view": _COUNTS, "uncertain_share": pa.float64(), "unit": pa.string()},
-    "subjects": {"count": pa.int32()},
-    "events": {"count": pa.int32(), "pairs": pa.int32(), "exits": pa.int32(), "entries": pa.int32()},
-    "depth": {"frames": pa.int32()},
-    "revisits": {"pairs": pa.int32(), "density": pa.float64(), "from_depth": pa.bool_()},
-    "captions": {"count": pa.int32()},
-}
-_SOURCE = {
-    "kind": pa.string(),
-    "uri": pa.string(),
-    "sha256": pa.string(),
-    "licence": pa.string(),
-    "retrieved_at": pa.string(),
-    "stream": pa.int32(),
-    "first_s": pa.float64(),
-    "last_s": pa.float64(),
-}
-_MEMBER = pa.struct({"name": pa.string(), "offset": pa.int64(), "length": pa.int64(), "crc32": pa.uint32()})
-_PLAIN: dict[str, pa.DataType] = {
-    "key": pa.string(),
-    "split": pa.string(),
-    "shard": pa.string(),
-    "offset": pa.int64(),
-    "length": pa.int64(),
-    "members": pa.list_(_MEMBER),
-    "fps": pa.float64(),
-    "fps_fraction": pa.string(),
-    "frames": pa.int32(),
-    "height": pa.int32(),
-    "width": pa.int32(),
-    "seconds": pa.float64(),
-    "caption": pa.string(),
-    "source": pa.struct(_SOURCE),
-    "parents": pa.list_(pa.string()),
-    "operations": pa.list_(pa.string()),
-}
-
-
-def catalog_row(clip: Clip, *, split: str = "", shard: str = "", entry: Entry | None = None) -> dict[str, Any]:
-    """What the catalog says about one clip, as plain data; before packing, place and split are empty.
-
-    Args:
-        clip: with all its annotations.
-        split: name.
-        shard: path of the shard in the dataset.
-        entry: where the sample lies in it.
-    """
-    origin = clip.provenance
-    members = entry.members.items() if entry else ()
-    row: dict[str, Any] = {
-        "key": clip.key,
-        "split": split,
-        "shard": shard,
-        "offset": entry.offset if entry else 0,
-        "length": entry.length if entry else 0,
-        "members": [{"name": name, **span._asdict()} for name, span in members],
-        "fps": float(clip.fps),
-        "fps_fraction": f"{clip.fps.numerator}/{clip.fps.denominator}",
-        "frames": clip.frames,
-        "height": clip.height,
-        "width": clip.width,
-        "seconds": _number(clip.seconds),
-        "caption": clip.captions[0].text if clip.captions else None,
-        "source": {
-            "kind": origin.kind,
-            "uri": origin.uri,
-            "sha256": origin.sha256,
-            "licence": origin.licence,
-            "retrieved_at": origin.retrieved_at,
-            "stream": origin.stream,
-            "first_s": _number(origin.span_s[0]),
-            "last_s": _number(origin.span_s[1]),
-        },
-        "parents": list(origin.parents),
-        "operations": list(origin.operations),
-    }
-    measures = _measures(clip)
-    for name in sorted({*clip.annotations, *measures}):
-        row[name] = {**_who(clip, name), **measures.get(name, {})}
-    return row
+ATTRIBUTES = "attributes"
 
 
 def catalog_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -153,7 +41,7 @@ def catalog_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     for one, other in itertools.pairwise(ordered):
         if one["key"] == other["key"]:
             raise ValueError(f"clip {one['key']} is in the catalog twice")
-    return pa.Table.from_pylist([dict(row) for row in ordered], schema=_schema(ordered))
+    return _table(ordered, _schema(ordered))
 
 
 def columns_of_rows(rows: Sequence[Mapping[str, Any]], columns: Collection[str]) -> pa.Table:
@@ -161,11 +49,9 @@ def columns_of_rows(rows: Sequence[Mapping[str, Any]], columns: Collection[str])
 
     Args:
         rows: as `catalog_row` gives them; what a row does not have is null.
-        columns: plain columns and names of operations.
+        columns: plain columns and names of operations; `attributes` is left out where no row has any.
     """
-    scores = _scores(rows)
-    names = sorted({"key", *columns})
-    return pa.Table.from_pylist(list(rows), schema=pa.schema([(name, _column_type(name, scores)) for name in names]))
+    return _table(rows, _schema_of(rows, sorted({"key", *columns})))
 
 
 def united(tables: Sequence[pa.Table]) -> pa.Table:
@@ -240,15 +126,20 @@ def _row_groups(fragments: Sequence[pa.Table]) -> Iterator[pa.Table]:
 def _united_schema(tables: Sequence[pa.Table]) -> pa.Schema:
     """The columns that any of the tables has, in the order of a catalog's."""
     found: dict[str, dict[str, pa.DataType] | pa.DataType] = {}
+    attributes = [table.schema.field(ATTRIBUTES).type for table in tables if ATTRIBUTES in table.schema.names]
+    if attributes:
+        found[ATTRIBUTES] = united_type(attributes)
     for table in tables:
         for column in table.schema:
+            if column.name == ATTRIBUTES:
+                continue
             if pa.types.is_struct(column.type):
                 fields = found.setdefault(column.name, {})
                 assert isinstance(fields, dict)
                 fields.update({child.name: child.type for child in column.type})
             else:
-                found[column.name] = _known(column.type, _PLAIN.get(column.name))
-    first = (*_PLAIN, *OPERATIONS)
+                found[column.name] = _known(column.type, PLAIN.get(column.name))
+    first = (*PLAIN, *OPERATIONS)
     columns = []
     for name in (*(name for name in first if name in found), *sorted(found.keys() - set(first))):
         kind = found[name]
@@ -257,7 +148,7 @@ def _united_schema(tables: Sequence[pa.Table]) -> pa.Schema:
 
 
 def _in_order(column: str, fields: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
-    known = _SOURCE if column == "source" else {**_WHO, **_MEASURES.get(column, {})}
+    known = SOURCE if column == "source" else {**WHO, **MEASURES.get(column, {})}
     names = (*(name for name in known if name in fields), *sorted(fields.keys() - known.keys()))
     return {name: _known(fields[name], known.get(name)) for name in names}
 
@@ -280,7 +171,9 @@ def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
         if values.type != column.type and pa.types.is_struct(column.type):
             there = {child.name for child in values.type}
             children = [
-                pc.struct_field(values, child.name) if child.name in there else pa.nulls(len(values), child.type)
+                cast_value(pc.struct_field(values, child.name), child.type)
+                if child.name in there
+                else pa.nulls(len(values), child.type)
                 for child in column.type
             ]
             values = pa.StructArray.from_arrays(children, fields=list(column.type), mask=values.is_null())
@@ -319,7 +212,7 @@ def read_catalog(path: Path | str) -> pa.Table:
         raise BadInput("bad_catalog", "no such file", where=path) from None
     except (pa.ArrowException, OSError) as error:
         raise BadInput("bad_catalog", f"not a readable Parquet file ({error})", where=path) from None
-    if problem := places_problem(table, _PLAIN):
+    if problem := places_problem(table, PLAIN):
         raise BadInput("bad_catalog", problem, where=path)
     return table
 
@@ -361,89 +254,31 @@ def _columns(schema: pa.Schema) -> list[str]:
 
 
 def _schema(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
-    extra = sorted({name for row in rows for name in row} - _PLAIN.keys() - set(OPERATIONS))
-    scores = _scores(rows)
-    return pa.schema([(name, _column_type(name, scores)) for name in (*_PLAIN, *OPERATIONS, *extra)])
+    extra = sorted({name for row in rows for name in row} - PLAIN.keys() - set(OPERATIONS))
+    return _schema_of(rows, (*PLAIN, *OPERATIONS, *extra))
+
+
+def _schema_of(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> pa.Schema:
+    scores, attributes = _scores(rows), attributes_type(rows)
+    kinds = [(name, attributes if name == ATTRIBUTES else _column_type(name, scores)) for name in names]
+    return pa.schema([(name, kind) for name, kind in kinds if kind is not None])
+
+
+def _table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    plain = [dict(row) for row in rows]
+    if ATTRIBUTES in schema.names:
+        kind = schema.field(ATTRIBUTES).type
+        plain = [{**row, ATTRIBUTES: as_type(row.get(ATTRIBUTES), kind)} for row in plain]
+    return pa.Table.from_pylist(plain, schema=schema)
 
 
 def _scores(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Names of the figures that annotators put into `quality`."""
-    return sorted({name for row in rows for name in (row.get("quality") or {})} - _WHO.keys())
+    return sorted({name for row in rows for name in (row.get("quality") or {})} - WHO.keys())
 
 
 def _column_type(name: str, scores: Sequence[str]) -> pa.DataType:
-    if name in _PLAIN:
-        return _PLAIN[name]
-    measures = dict.fromkeys(scores, pa.float64()) if name == "quality" else _MEASURES.get(name, {})
-    return pa.struct({**_WHO, **measures})
-
-
-def _who(clip: Clip, name: str) -> dict[str, Any]:
-    if name in _PLAIN:
-        raise ValueError(f"an operation may not be called '{name}'")
-    note = clip.annotations.get(name)
-    if note is None:
-        return {}
-    return {
-        "status": note.status,
-        "method": note.method,
-        "version": note.version,
-        "reason": note.reason,
-        "confidence": _number(note.confidence),
-        "notes": json.dumps(note.notes, sort_keys=True) if note.notes else None,
-    }
-
-
-def _measures(clip: Clip) -> dict[str, dict[str, Any]]:
-    """Figures per operation, for what the clip holds."""
-    found: dict[str, dict[str, Any]] = {}
-    if clip.quality:
-        found["quality"] = {name: _number(value) for name, value in clip.quality.items() if name not in _WHO}
-    if (camera := clip.camera) is not None:
-        found["pose"] = {
-            "scale": camera.scale,
-            "posed_share": _number(camera.valid.mean()),
-            "translation_share": _number(camera.translation_known.mean()),
-            "scale_groups": len(np.unique(camera.scale_group[camera.valid])),
-            "path_length": _number(_path_length(camera.c2w[:, :3, 3], camera.scale_group)),
-        }
-    if (actions := clip.actions) is not None:
-        counted = slice(0, max(0, len(actions) - 1))  # the last entry moves nowhere
-        found["actions"] = {
-            "move": np.bincount(actions.move[counted], minlength=10).tolist(),
-            "view": np.bincount(actions.view[counted], minlength=10).tolist(),
-            "uncertain_share": _number(np.mean(actions.move[counted] == 9)) if len(actions) > 1 else None,
-            "unit": actions.unit,
-        }
-    if clip.subjects is not None:
-        found["subjects"] = {"count": len(clip.subjects)}
-    if clip.events or "events" in clip.annotations:
-        kinds = [event.kind for event in clip.events]
-        found["events"] = {
-            "count": len(kinds),
-            "pairs": kinds.count("pair"),
-            "exits": sum(event.first_hidden is not None for event in clip.events),
-            "entries": sum(event.first_visible is not None for event in clip.events),
-        }
-    if clip.depth is not None:
-        found["depth"] = {"frames": len(clip.depth)}
-    if (revisits := clip.revisits) is not None:
-        density = _number(revisits.density)
-        found["revisits"] = {"pairs": len(revisits.pairs), "density": density, "from_depth": revisits.from_depth}
-    if clip.hands is not None:
-        found["hands"] = {}
-    if clip.captions:
-        found["captions"] = {"count": len(clip.captions)}
-    return found
-
-
-def _path_length(positions: np.ndarray, group: np.ndarray) -> float:
-    """Length of the path over steps inside a scale group whose both ends are known."""
-    steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-    return float(np.nansum(steps[group[1:] == group[:-1]]))
-
-
-def _number(value: Any) -> float | None:
-    """Six digits are plenty, and NaN is no number to select by."""
-    rounded = round(float(value), 6)
-    return rounded if np.isfinite(rounded) else None
+    if name in PLAIN:
+        return PLAIN[name]
+    measures = dict.fromkeys(scores, pa.float64()) if name == "quality" else MEASURES.get(name, {})
+    return pa.struct({**WHO, **measures})

@@ -305,6 +305,8 @@ class Clip:
             maps over the ingested file until they are packed. None means 0..T-1.
         annotations: per operation (`pose`, `actions`, `subjects`, `events`, `depth`, `revisits`, `quality`,
             `captions`, ...) who wrote it and how it ended.
+        attributes: what the source tells beyond the frames (`scene`, `subject`, a column of a list), by plain name; see
+            `worldloom.catalogs.attributes`.
     """
 
     key: str
@@ -326,6 +328,7 @@ class Clip:
     quality: dict[str, float] = field(default_factory=dict)
     captions: list[Caption] = field(default_factory=list)
     annotations: dict[str, Annotation] = field(default_factory=dict)
+    attributes: dict[str, str | float | bool] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.frames

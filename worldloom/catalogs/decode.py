@@ -59,6 +59,7 @@ class SourceFrames:
         stream: int | None = None,
         limits: VideoLimits | None = None,
         exact: bool = True,
+        stretch: tuple[int, int] | None = None,
     ) -> None:
         self.frames = 0
         self.damaged = 0
@@ -74,17 +75,23 @@ class SourceFrames:
             raise
         self.stream: int = self._stream.index
         self.time_base: Fraction = self._stream.time_base
+        self._stretch = stretch
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         converter = Converter(self._exact)
         last: int | None = None
         shape: tuple[int, ...] | None = None
+        first, until = self._stretch or (None, None)
         with self._container:
             for frame in self._decoded():
                 # Some AVI and damaged files give no PTS, or one that goes back: such frames follow at the stated rate.
                 pts = frame.pts if frame.pts is not None else frame.dts
                 if pts is None or (last is not None and pts <= last):
                     pts = 0 if last is None else last + self._usual_step()
+                if until is not None and pts > until:
+                    return
+                if first is not None and pts < first:
+                    continue
                 picture = converter.rgb(frame)
                 if shape is not None and picture.shape != shape:
                     self.error = (
@@ -99,6 +106,8 @@ class SourceFrames:
 
     def _decoded(self) -> Iterator[Any]:
         try:
+            if self._stretch is not None:
+                self._container.seek(self._stretch[0], stream=self._stream, backward=True)
             for packet in self._container.demux(self._stream):
                 try:
                     yield from self._stream.codec_context.decode(packet)
@@ -117,7 +126,11 @@ class SourceFrames:
 
 
 def decode_source(
-    path: Path | str | bytes, stream: int | None = None, limits: VideoLimits | None = None, exact: bool = True
+    path: Path | str | bytes,
+    stream: int | None = None,
+    limits: VideoLimits | None = None,
+    exact: bool = True,
+    stretch: tuple[int, int] | None = None,
 ) -> SourceFrames:
     """Open a source for one pass: `for pts, rgb in (source := decode_source(path)): ...`, then `source.damaged`.
 
@@ -126,11 +139,16 @@ def decode_source(
         stream: index of the stream in the file (`VideoInfo.stream`); the best video stream where not given.
         limits: what it may claim.
         exact: convert colours for encoding again; a pass that only looks is faster without.
+        stretch: first and last PTS to give out; decoding begins at the key frame before it.
 
     Raises:
         BadInput: as `probe`, apart from `no_frames` and `encrypted`: then there is simply nothing to iterate over.
     """
-    return SourceFrames(path, stream, limits, exact)
+    return SourceFrames(path, stream, limits, exact, stretch)
+
+
+_ROUNDED_S = 1e-3
+"""Time stamps of Matroska and WebM are whole milliseconds: first and last may each be off by half of one."""
 
 
 def cfr_index(pts_s: np.ndarray, fps: Fraction | float) -> np.ndarray:
@@ -154,8 +172,10 @@ def cfr_index(pts_s: np.ndarray, fps: Fraction | float) -> np.ndarray:
         raise BadInput("no_frames", "there is no frame to resample")
     rate = float(fps)
     usual = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 1 / rate
+    if abs(usual - 1 / rate) <= _ROUNDED_S:  # 33, 34, 33 ms: the median is less than what 30 fps take
+        usual = 1 / rate
     total = pts_s[-1] - pts_s[0] + usual
-    count = max(1, int(np.floor(total * rate + 1e-3)))
+    count = max(1, int(np.floor((total + _ROUNDED_S) * rate + 1e-3)))
     wanted = pts_s[0] + np.arange(count) / rate
     after = np.clip(np.searchsorted(pts_s, wanted), 1, max(1, len(pts_s) - 1))
     if len(pts_s) == 1:

@@ -28,6 +28,10 @@ class UsageError(WorldloomError):
     exit_code = 2
 
 
+class Unreachable(WorldloomError):
+    """Something far away does not answer, today: the row fails as `unreachable`, and a later `--retry` may have it."""
+
+
 class BadInput(WorldloomError):
     """One input cannot be used. It costs one row, never the job.
 

@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,22 @@ def list_below(client: Any, prefix: str | None) -> list[tuple[str, int]]:
     ]
 
 
+def list_states(client: Any, prefix: str | None) -> list[tuple[str, int, str, str]]:
+    """Names, bytes, versions and times of writing (ISO 8601, UTC) of all files below a prefix."""
+    import obstore
+
+    return [
+        (
+            str(entry["path"]),
+            int(entry["size"]),
+            str(entry["e_tag"] or entry["last_modified"]),
+            entry["last_modified"].astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+        )
+        for batch in obstore.list(client, prefix=prefix)
+        for entry in batch
+    ]
+
+
 def put(client: Any, name: str, data: bytes | Path) -> None:
     """Write a file, or replace it."""
     import obstore
@@ -155,5 +172,6 @@ def delete(client: Any, name: str) -> None:
 
 
 REQUESTS: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (get, get_range, head, list_below, put, create, get_versioned, replace_if, delete)
+    one.__name__: one
+    for one in (get, get_range, head, list_below, list_states, put, create, get_versioned, replace_if, delete)
 }

@@ -209,7 +209,7 @@ def members_to_clip(key: str, members: Mapping[str, bytes]) -> Clip:
 
 def clip_to_json(clip: Clip) -> dict[str, Any]:
     """The JSON member: everything that is not an array (events and revisits included)."""
-    return {
+    values: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "key": clip.key,
         "fps": f"{clip.fps.numerator}/{clip.fps.denominator}",
@@ -223,6 +223,9 @@ def clip_to_json(clip: Clip) -> dict[str, Any]:
         "annotations": {name: asdict(note) for name, note in sorted(clip.annotations.items())},
         "provenance": asdict(clip.provenance),
     }
+    if clip.attributes:  # a sample without any is byte for byte what it was before there were attributes
+        values["attributes"] = dict(sorted(clip.attributes.items()))
+    return values
 
 
 def json_to_clip(values: Mapping[str, Any]) -> Clip:
@@ -246,6 +249,7 @@ def json_to_clip(values: Mapping[str, Any]) -> Clip:
         quality=record.quality,
         captions=record.captions,
         annotations=record.annotations,
+        attributes=record.attributes,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from worldloom.catalogs.attributes import attributes_problem
 from worldloom.catalogs.clip import Annotation, Caption, Event, Provenance
 
 MAX_FRAMES = 10_000_000
@@ -145,6 +146,7 @@ class Record(BaseModel):
     quality: dict[str, float]
     annotations: dict[str, Annotation]
     provenance: Provenance
+    attributes: dict[str, bool | float | str] = Field(default={}, strict=True)
 
 
 _EVENTS = TypeAdapter(list[Event])
@@ -166,6 +168,8 @@ def check_record(values: Mapping[str, Any]) -> Record:
         possible = 0 < Fraction(record.fps) <= 100_000
     except (ValueError, ZeroDivisionError):
         possible = False
+    if wrong := attributes_problem(values.get("attributes", {})):
+        raise ValueError(wrong)
     if not possible:
         raise ValueError(f"fps: {record.fps} frames per second")
     return record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worldloom.catalogs.errors import WorldloomError
+from worldloom.catalogs.errors import Unreachable, WorldloomError
 
 
 class ChildFailure(WorldloomError):
@@ -72,7 +72,7 @@ class ChildDisk(ChildFailure):
 
 
 class ChildRaised(ChildFailure):
-    """The function raised; the child lives on.
+    """The function raised; the child lives on. The reason is `unreachable` for `Unreachable`, else `exception`.
 
     Attributes:
         kind: name of the exception's class.
@@ -83,6 +83,7 @@ class ChildRaised(ChildFailure):
 
     def __init__(self, message: str, kind: str = "", traceback: str = "") -> None:
         super().__init__(message)
+        self.reason = "unreachable" if kind == Unreachable.__name__ else "exception"
         self.kind = kind
         self.traceback = traceback
 

@@ -42,6 +42,14 @@ class Span(NamedTuple):
     crc32: int
 
 
+class TarFile(NamedTuple):
+    """One regular file found in a tar: its name, where its content lies."""
+
+    name: str
+    offset: int
+    length: int
+
+
 class Member(NamedTuple):
     """One member found in a shard: sample key, extension, where its content lies."""
 
@@ -224,9 +232,35 @@ def scan_shard(file: BinaryIO, where: Path | str) -> Iterator[Member]:
     Raises:
         BadInput: `torn_shard` (ends early) or `bad_shard` (a header that no shard of ours may hold).
     """
-    total = file.seek(0, os.SEEK_END)
-    at, override = 0, {}
     previous, closed, seen = "", set[str](), set[str]()
+    for one in scan_tar(file, where):
+        member = _checked(one, where)
+        if member.key in closed:
+            raise BadInput("bad_shard", f"members of {member.key} are not contiguous, at {member.name}", where=where)
+        if member.name in seen:
+            raise BadInput("bad_shard", f"member {member.name} comes twice", where=where)
+        if previous and member.key != previous:
+            closed.add(previous)
+            seen.clear()
+        seen.add(member.name)
+        previous = member.key
+        yield member
+
+
+def scan_tar(file: BinaryIO, where: Path | str, *, folders: bool = False) -> Iterator[TarFile]:
+    """Headers of any tar, contents skipped: regular files only, each whole, up to the end mark.
+
+    Args:
+        file: seekable.
+        where: for messages.
+        folders: pass over entries that are folders, as `tar -c FOLDER` writes them.
+
+    Raises:
+        BadInput: `torn_shard` (ends early) or `bad_shard` (links, devices, sparse files, a damaged header).
+    """
+    total = file.seek(0, os.SEEK_END)
+    at, previous = 0, ""
+    override: dict[str, str | int] = {}
     while True:
         file.seek(at)
         header = file.read(BLOCK)
@@ -243,18 +277,12 @@ def scan_shard(file: BinaryIO, where: Path | str) -> Iterator[Member]:
             continue
         name, size = str(override.get("path", name)), int(override.get("size", size))
         override = {}
-        member = _checked(name, size, kind, at, total, where)
-        if member.key in closed:
-            raise BadInput("bad_shard", f"members of {member.key} are not contiguous, at {member.name}", where=where)
-        if member.name in seen:
-            raise BadInput("bad_shard", f"member {member.name} comes twice", where=where)
-        if previous and member.key != previous:
-            closed.add(previous)
-            seen.clear()
-        seen.add(member.name)
-        previous = member.key
+        if folders and kind == b"5" and not size:
+            continue
+        _require_whole(name, size, kind, at, total, where)
+        previous = name
+        yield TarFile(name, at, size)
         at += size + -size % BLOCK
-        yield member
 
 
 def read_member(file: BinaryIO, member: Member, where: Path | str) -> bytes:
@@ -299,20 +327,23 @@ def _decimal(text: bytes) -> int:
     return int(text)
 
 
-def _checked(name: str, size: int, kind: bytes, at: int, total: int, where: Path | str) -> Member:
-    key, _, extension = name.partition(".")
+def _require_whole(name: str, size: int, kind: bytes, at: int, total: int, where: Path | str) -> None:
     if kind not in (b"0", b"\0"):
         what = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"5": "a folder"}
         raise BadInput("bad_shard", f"member {name!r} is {what.get(kind, 'no regular file')}", where=where)
-    if not KEY.match(key):
-        raise BadInput("bad_shard", f"member {name!r} has a key that is not plain (A-Z a-z 0-9 _ -)", where=where)
-    if extension not in MEMBERS:
-        raise BadInput("bad_shard", f"member {name!r} is none of {', '.join(MEMBERS)}", where=where)
     if size > MAX_MEMBER_BYTES:
         raise BadInput("bad_shard", f"member {name} claims {size} bytes", where=where)
     if at + size > total:
         raise BadInput("torn_shard", f"ends inside member {name}", where=where)
-    return Member(key, extension, at, size)
+
+
+def _checked(one: TarFile, where: Path | str) -> Member:
+    key, _, extension = one.name.partition(".")
+    if not KEY.match(key):
+        raise BadInput("bad_shard", f"member {one.name!r} has a key that is not plain (A-Z a-z 0-9 _ -)", where=where)
+    if extension not in MEMBERS:
+        raise BadInput("bad_shard", f"member {one.name!r} is none of {', '.join(MEMBERS)}", where=where)
+    return Member(key, extension, one.offset, one.length)
 
 
 def _extended(file: BinaryIO, at: int, size: int, kind: bytes, total: int, where: Path | str) -> dict[str, str | int]:

@@ -127,6 +127,10 @@ class ObjectStore(Store):
         """See `Store`."""
         yield from self._ask(object_requests.list_below, checked_name(folder) + "/" if folder else None)
 
+    def states(self, folder: str = "") -> Iterator[tuple[str, int, str, str]]:
+        """Name, bytes, version and time of writing (ISO 8601, UTC) of all files below a folder, in no order."""
+        yield from self._ask(object_requests.list_states, checked_name(folder) + "/" if folder else None)
+
     def chunks(self, name: str) -> Iterator[bytes]:
         """See `Store`."""
         total = self.size(name)

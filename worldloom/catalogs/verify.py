@@ -18,6 +18,7 @@ from worldloom.catalogs.catalog import read_catalog
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.manifest import FileEntry, Manifest, ShardEntry, latest, removed_list
+from worldloom.catalogs.origins import Leak, split_leaks
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.catalogs.sandbox import Child, ChildFailure, Limits
 from worldloom.catalogs.shards import BLOCK, Member, read_member, scan_shard
@@ -55,6 +56,8 @@ class VerifyReport:
         shards: looked at.
         samples: found in them.
         bytes: read.
+        leaks: sources, and families of derived clips, that lie in several splits: nothing is damaged, but a model
+            would be tested on what it was trained on. A split `by: clip` and a merge may do that.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -62,6 +65,7 @@ class VerifyReport:
     shards: int = 0
     samples: int = 0
     bytes: int = 0
+    leaks: list[Leak] = field(default_factory=list)
 
     def add(self, file: str, message: str, member: str = "") -> None:
         """Note a problem."""
@@ -180,6 +184,7 @@ def _catalog_rows(store: Store, manifest: Manifest, report: VerifyReport) -> dic
                 return {}
             table = read_catalog(path)
         rows = table.select(["key", "shard", "members", "split"]).to_pylist()
+        report.leaks = split_leaks(table)
         for key in taken_down(table, removed_list(manifest)):
             report.add(manifest.catalog.path, f"clip {key} is in it, though it was taken down")
     except (BadInput, KeyError, ValueError) as error:

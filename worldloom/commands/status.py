@@ -29,12 +29,19 @@ def status(
     every: Annotated[bool, typer.Option("--all", help="Every lost row, not one example per reason.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds while the run is at work.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    inputs: Annotated[Path | None, typer.Option("--inputs", help="Write a CSV with a row per input here.")] = None,
 ) -> None:
     """Where a run stands: how far it is while it works; what was lost and why, and what is packed, when it does not."""
     from worldloom.commands.places import place_of, run_at
     from worldloom.pipeline.standing import read_standing
 
     place = run_at(place_of(where))
+    if inputs is not None:
+        from worldloom.pipeline.availability import write_availability
+        from worldloom.pipeline.workspace import Workspace
+
+        console.say(f"{inputs}: {write_availability(Workspace(place), inputs)} inputs, with what became of each")
+        return
     found = read_standing(place)
     while found is not None and found.alive and not as_json:
         if watch:

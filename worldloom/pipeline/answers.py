@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldloom.catalogs import sample
-from worldloom.catalogs.catalog import catalog_row
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Annotation, Caption, Clip, Provenance
 
 _ARRAYS: dict[str, tuple[Callable[[Any], dict[str, np.ndarray]], Callable[[Any], Any]]] = {
@@ -94,4 +94,8 @@ def facts_of(operation: str, gives: str, members: Mapping[str, bytes]) -> dict[s
     """
     bare = Clip("", Fraction(1), 0, 0, 0, np.zeros(0), Provenance("", "", ""))
     attach(bare, operation, gives, members)
-    return {name: value for name, value in catalog_row(bare).items() if isinstance(value, dict) and name != "source"}
+    return {
+        name: value
+        for name, value in catalog_row(bare).items()
+        if isinstance(value, dict) and name not in ("source", "attributes")
+    }

@@ -147,7 +147,7 @@ def estimate_job(
         progress: told how far the sample is.
     """
     job = job.model_copy(update={"execution": job.execution.asked(workers, address)})
-    items = [item for source in job.sources for item in source.items()][:limit]
+    items = [item for source in job.sources for item in source.listed()][:limit]
     store = open_store(job.out)
     seen, pack_rate = _from_ledger(job, store, items), _pack_rate(store)
     left = _left(job, summary, items, seen, only)

@@ -16,7 +16,7 @@ from worldloom.catalogs.storage import absolute, is_remote, open_store
 from worldloom.pipeline.check import check_job
 from worldloom.pipeline.settings import Job as Job
 
-PATH_KEYS = ("path", "poses", "videos", "plans", "out")
+PATH_KEYS = ("path", "poses", "videos", "plans", "list", "out")
 """Keys whose values are paths: relative to the job file there, to the working directory on the command line."""
 
 

@@ -40,6 +40,7 @@ _CLIP = pa.schema(
         ("sha256", pa.string()),
         ("item", pa.string()),
         ("uri", pa.string()),
+        ("parents", pa.list_(pa.string())),
         ("given", pa.dictionary(pa.int32(), pa.string())),
         ("video", pa.int64()),
     ]
@@ -161,7 +162,9 @@ class KnownClips:
         for start in range(0, len(asked), ROWS):
             chosen = asked[start : start + ROWS]
             answers = {name: _answers(table, chosen) for name, table in self.answers.items()}
-            for place, row in enumerate(self.table.take(pa.array(chosen)).drop_columns(["video"]).to_pylist()):
+            for place, row in enumerate(
+                self.table.take(pa.array(chosen)).drop_columns(["video", "parents"]).to_pylist()
+            ):
                 row["record"] = row.pop("part"), row.pop("row")
                 row["given"] = tuple(row["given"].split())
                 found = {name: answer for name, column in answers.items() if (answer := column[place]) is not None}
@@ -283,7 +286,7 @@ def _clips_of(videos: pa.Table, numbers: np.ndarray, told: Sequence[str]) -> pa.
     rows = zip(numbers.tolist(), videos.to_pylist(), told, strict=True)
     for number, video, text in rows:
         facts = json.loads(text)
-        given = " ".join(facts["given"])
+        of_all = facts.get("given", [])  # earlier versions told it once for all clips of a video
         for about in facts["clips"]:
             row = about["row"]
             values = {
@@ -299,7 +302,8 @@ def _clips_of(videos: pa.Table, numbers: np.ndarray, told: Sequence[str]) -> pa.
                 "sha256": facts["sha256"],
                 "item": video["item"],
                 "uri": row["source"]["uri"],
-                "given": given,
+                "parents": row.get("parents") or [],
+                "given": " ".join(about.get("given", of_all)),
                 "video": number,
             }
             for name, value in values.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from worldloom.catalogs.config import digest
 from worldloom.catalogs.storage import FolderStore, Store, inside, open_store
 
 TMP = "tmp"
@@ -76,6 +78,13 @@ class Layout:
             yield folder
         finally:
             rmtree(folder, ignore_errors=True)
+
+    def downloads(self) -> Path:
+        """A lasting local folder for what sources fetch; where `out` is no folder, one of this user on this machine."""
+        if isinstance(self.store, FolderStore):
+            return self.store.folder / "downloads"
+        mine = f"worldloom-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        return Path(tempfile.gettempdir(), mine, "downloads", digest([str(self.out)], length=16))
 
     def forget_drafts(self) -> None:
         """Remove what a run that was killed left unfinished."""

@@ -9,7 +9,10 @@ from typing import Any
 LIMIT_AT_MOST = 10_000_000
 """Of a deadline in seconds, of memory in MB, of the calls of a child: what a quarantine file may say (default ours)."""
 
-GIVEN_BY = {"pose": "camera", "subjects": "subjects"}
+GIVEN_BY = {
+    "pose": "camera",
+    **{name: name for name in ("actions", "subjects", "events", "depth", "revisits", "hands", "captions")},
+}
 """What a source that answers an operation by itself fills in."""
 
 

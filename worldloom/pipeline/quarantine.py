@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.redact import without_secrets
 from worldloom.catalogs.storage import Store
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry
@@ -84,6 +85,15 @@ def case_name(operation: str, item: str) -> str:
     return f"{_folder(operation)}/{name}.json"
 
 
+def _without_secrets(value: Any) -> Any:
+    """Plain data without what addresses in it must not tell; its source finds them again by their digests."""
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(one) for one in value]
+    return without_secrets(value) if isinstance(value, str) else value
+
+
 def _folder(operation: str) -> str:
     return f"{FOLDER}/{re.sub(r'[^A-Za-z0-9_.-]+', '_', operation).lstrip('.')}"
 
@@ -102,7 +112,7 @@ def write_case(layout: Layout, entry: Entry, evidence: Mapping[str, Any]) -> str
     case = Case.model_construct(
         stage=entry.operation if entry.operation in ("ingest", "pack") else "annotate",
         **{name: getattr(entry, name) for name in told},
-        **evidence,
+        **_without_secrets(evidence),
         versions=_versions(),
         command=f"worldloom annotate {shlex.quote(f'{layout.out}/{name}')}",
     )

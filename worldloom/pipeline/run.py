@@ -26,10 +26,10 @@ from worldloom.pipeline.lock import Lock
 from worldloom.pipeline.operations import ingest_recipe, plan_operations
 from worldloom.pipeline.overrides import sync_overrides
 from worldloom.pipeline.passes.annotate import annotate, annotate_stages
-from worldloom.pipeline.passes.compose import asked_of_clips, compose, empty_split
+from worldloom.pipeline.passes.compose import asked_of_clips, compose
 from worldloom.pipeline.passes.dropped import write_dropped
 from worldloom.pipeline.passes.ingest import ingest, ingest_stage, wanted_items
-from worldloom.pipeline.passes.pack import Packed, pack, pack_stage
+from worldloom.pipeline.passes.pack import Packed, catalog_of, pack, pack_stage
 from worldloom.pipeline.passes.work import EVERY_FAILURE, Work
 from worldloom.pipeline.progress import Progress, Silent
 from worldloom.pipeline.quarantine import forget_solved
@@ -170,7 +170,7 @@ class _Run:
     def _items(self) -> list[SourceItem]:
         if self.given_items is not None:
             return list(self.given_items)
-        items = [item for source in self.job.sources for item in source.items()]
+        items = [item for source in self.job.sources for item in source.listed()]
         if not items:
             raise UsageError(f"sources: there is nothing in {', '.join(_places(self.job))}")
         return items
@@ -221,14 +221,15 @@ class _Run:
     def _compose_and_pack(self, clips: KnownClips) -> None:
         before = latest_or_none(self.layout.dataset)
         removed = removed_list(before) if before is not None else []
-        chosen, tally = compose(self.job.compose, clips, self.operations, self.ledger, removed)
+        placed = catalog_of(self.work, before) if self.job.pack.append and before is not None else None
+        chosen, tally = compose(self.job.compose, clips, self.operations, self.ledger, removed, placed=placed)
         self.tables.append(tally)
+        self.notes += chosen.notes
         if not self.dry:
             write_dropped(self.layout, chosen.dropped)
-        if note := empty_split(self.job.compose, chosen):
-            self.notes.append(note)
         if self._wants("pack"):
-            self.packed = pack(self.work, chosen, self.operations, before, append=self.job.pack.append)
+            append, tables = self.job.pack.append, tuple(self.tables)
+            self.packed = pack(self.work, chosen, self.operations, before, append=append, tables=tables)
             self.notes += self.packed.notes
             if not self.dry:
                 self.tables.append(self.packed.tally)

@@ -4,24 +4,66 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
+from worldloom.catalogs.attributes import NAME
 from worldloom.catalogs.config import Strict, digest, nearest
 from worldloom.catalogs.storage import is_remote
 from worldloom.pipeline.likeness import Duplicates
 from worldloom.pipeline.operation import LIMIT_AT_MOST
 from worldloom.pipeline.rules import RULES, SETS, expanded
+from worldloom.pipeline.sources.colmap import ColmapSource
+from worldloom.pipeline.sources.context_as_memory import ContextAsMemorySource
+from worldloom.pipeline.sources.egodex import EgoDexSource
 from worldloom.pipeline.sources.folder import FolderSource
+from worldloom.pipeline.sources.hm_world import HMWorldSource
 from worldloom.pipeline.sources.hydra import HydraSource
+from worldloom.pipeline.sources.lerobot import LeRobotSource
+from worldloom.pipeline.sources.outside import of_any_module
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
+from worldloom.pipeline.sources.recammaster import ReCamMasterSource
+from worldloom.pipeline.sources.unreal import UnrealSource
+from worldloom.pipeline.sources.vipe import VipeSource
+from worldloom.pipeline.sources.web import WebSource
+from worldloom.pipeline.sources.webdataset import WebDatasetSource
 from worldloom.pipeline.sources.worlds import WorldsSource
 
-AnySource = Annotated[FolderSource | RealEstate10KSource | HydraSource | WorldsSource, Field(discriminator="kind")]
+_OurSource = Annotated[
+    FolderSource
+    | WebSource
+    | RealEstate10KSource
+    | EgoDexSource
+    | UnrealSource
+    | HydraSource
+    | HMWorldSource
+    | ContextAsMemorySource
+    | ReCamMasterSource
+    | VipeSource
+    | ColmapSource
+    | WebDatasetSource
+    | LeRobotSource
+    | WorldsSource,
+    Field(discriminator="kind"),
+]
 
-INGEST_VERSION = "1"
+AnySource = Annotated[SerializeAsAny[_OurSource], WrapValidator(of_any_module)]
+"""One of the above, or somebody else's: `kind: "module:Class"`."""
+
+INGEST_VERSION = "2"
 """Changes whenever ingest makes other clips of the same video."""
+
+
+_SPLIT_BY = ("source", "scene", "subject", "clip")
+SplitName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+"""Part of the names of shards."""
 
 
 class Ingest(Strict):
@@ -76,15 +118,53 @@ class Derive(Strict):
 
 
 class Split(Strict):
-    """Which clips are for testing.
+    """Which clips go on which side; what comes from one source never lies on two, see `worldloom.pipeline.splits`.
 
     Attributes:
-        by: `source` keeps all clips of one source video on one side; `clip` decides clip by clip.
-        test: share that goes to the split `test`; the rest is `train`.
+        by: what stays together beside sources: `source` (nothing more), `scene`, `subject` or any other attribute of
+            the clips (`attributes.weather`). `clip` decides clip by clip, and lets clips of one video fall apart.
+        test: share of the units that goes to the split `test`.
+        val: share that goes to `val`.
+        shares: of further splits, by name. What is left is `train`.
+        pins: by split, what is held on it: URIs, keys, `sha256:HEX` of sources, values of the attribute.
     """
 
-    by: Literal["source", "clip"] = "source"
+    REST: ClassVar[str] = "train"
+
+    by: str = "source"
     test: float = Field(default=0.0, ge=0, le=1)
+    val: float = Field(default=0.0, ge=0, le=1)
+    shares: dict[SplitName, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    pins: dict[SplitName, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("by")
+    @classmethod
+    def _something_clips_have(cls, value: str) -> str:
+        if value in _SPLIT_BY or ("." in value and NAME.match(value.removeprefix("attributes."))):
+            return value
+        raise ValueError(f"'{value}' is none of {', '.join(_SPLIT_BY)} or attributes.NAME{nearest(value, _SPLIT_BY)}")
+
+    @model_validator(mode="after")
+    def _no_more_than_all(self) -> Split:
+        for name in (self.REST, "test", "val"):
+            if name in self.shares:
+                what = "what is left" if name == self.REST else f"a key of its own ({name}: {self.shares[name]:g})"
+                raise ValueError(f"shares: '{name}' is {what}")
+        if (total := sum(self.wanted().values())) > 1 + 1e-9:
+            raise ValueError(f"the shares of the splits add up to {total:g}, 1 at most")
+        return self
+
+    @property
+    def attribute(self) -> str:
+        """Name of the attribute that is split by; empty where none is."""
+        if self.by in ("source", "clip"):
+            return ""
+        return self.by.removeprefix("attributes.")
+
+    def wanted(self) -> dict[str, float]:
+        """Share by split, without the rest, in the order in which sides are drawn."""
+        every = {"test": self.test, "val": self.val, **self.shares}
+        return {name: share for name, share in every.items() if share > 0}
 
 
 class Compose(Strict):
@@ -100,7 +180,7 @@ class Compose(Strict):
             `best` and `all` are short for `{keep: best}` and `{keep: all}`.
         derive: clips to make from the chosen ones.
         limit: at most so many chosen clips, picked by the hash of their key.
-        split: train and test.
+        split: into train, test and others.
     """
 
     require: tuple[str, ...] = ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from worldloom.pipeline.state import WRITTEN_ANEW, read_state
 
 ITEMS = "items.parquet"
 """Every source item of the last run, in order, with the recipe and fingerprint it was asked for with."""
+
+_INPUTS_AT_ONCE = 10_000
 
 
 def record_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip:
@@ -91,6 +94,34 @@ def load_clip(
     return clip
 
 
+def recipe_of(layout: Layout, key: str, place: tuple[str, int]) -> str:
+    """The recipe under which a clip's files lie; arguments as for `record_of`."""
+    return record_members(unpack_parcel(read_payload(layout.store, *place)), key)[1]
+
+
+def truth_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip | None:
+    """What the renderer knows about a clip of a rendered world; None for every other clip.
+
+    Args:
+        layout: of the working folder.
+        key: of the clip.
+        place: part file and row of its video's payload.
+
+    Raises:
+        BadInput: `bad_truth`, the file is damaged.
+    """
+    recipe = recipe_of(layout, key, place)
+    name = layout.truth_name(recipe, key)
+    try:
+        clip = members_to_clip(key, unpack_parcel(layout.store.read(name)))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInput("bad_truth", f"cannot be read ({error})", where=f"{layout.out}/{name}") from None
+    clip.video = layout.video(recipe, key)
+    return clip
+
+
 class Workspace:
     """A working folder, read only: the clips of its job and everything known about them.
 
@@ -133,6 +164,29 @@ class Workspace:
             raise UsageError(f"{self.out}: there is no clip {key}" + nearest(key, sorted(self._numbers)))
         return self._known.clip(self._numbers[key])
 
+    def known(self) -> Iterator[KnownClip]:
+        """What the ledger says about every clip, in the order of the sources; nothing is opened."""
+        return self._known.rows()
+
+    @property
+    def operations(self) -> list[dict[str, Any]]:
+        """`name`, `gives`, `method`, `version` and so on of every operation of the job, in order."""
+        return list(self._operations.values())
+
+    def seconds_per_row(self) -> dict[str, float]:
+        """Mean wall-clock time of one row, by pass and operation; a row runs on one core unless it is a GPU's."""
+        return self._ledger.seconds_per_row()
+
+    def left_out(self) -> list[dict[str, Any]]:
+        """What compose dropped when it ran last: `key`, `uri`, `reason` and `told`, the figures or the copy behind it.
+
+        Raises:
+            BadInput: `bad_dropped`, the list is damaged.
+        """
+        from worldloom.pipeline.passes.dropped import read_dropped
+
+        return [{**row, "told": json.loads(row["told"])} for row in read_dropped(self.layout).to_pylist()]
+
     def load(self, key: str, operations: Iterable[str] | None = None) -> Clip:
         """A clip with its annotations.
 
@@ -154,23 +208,11 @@ class Workspace:
         Raises:
             BadInput: `bad_truth`, the file is damaged.
         """
-        name = self.truth_name(key)
-        try:
-            clip = members_to_clip(key, unpack_parcel(self.layout.store.read(name)))
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise BadInput("bad_truth", f"cannot be read ({error})", where=f"{self.out}/{name}") from None
-        clip.video = self.layout.video(self._recipe(key), key)
-        return clip
+        return truth_of(self.layout, key, self.clip(key).record)
 
     def truth_name(self, key: str) -> str:
         """Where in the working folder the renderer's knowledge about a clip lies, if there is any."""
-        return self.layout.truth_name(self._recipe(key), key)
-
-    def _recipe(self, key: str) -> str:
-        parcel = unpack_parcel(read_payload(self.layout.store, *self.clip(key).record))
-        return record_members(parcel, key)[1]
+        return self.layout.truth_name(recipe_of(self.layout, key, self.clip(key).record), key)
 
     def summary(self) -> RunSummary:
         """Where the job stands: ingest, operations and dataset as they are now, compose and pack as they last ran."""
@@ -196,6 +238,15 @@ class Workspace:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk says so, not the file
             raise WorldloomError(f"{where}: damaged ({' '.join(str(error).split())}); {WRITTEN_ANEW}") from None
+
+    def inputs(self) -> Iterator[pa.Table]:
+        """Every video or thing that the job's sources listed, in their order, some at a time: `item`, and `status`,
+        `reason`, `error`, `attempts`, `told` and `at` of its ledger row, null where it has none yet."""
+        for start in range(0, len(self._known.videos), _INPUTS_AT_ONCE):
+            videos = self._known.videos.slice(start, _INPUTS_AT_ONCE)
+            sequences = videos["sequence"].to_numpy()
+            rows = self._ledger.rows(sequences, ("status", "reason", "error", "attempts", "told", "at"))
+            yield rows.add_column(0, "item", videos["item"])
 
     def problems(self) -> list[Entry]:
         """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence."""

@@ -126,10 +126,3 @@ def _differences(axes: Any, labels: np.ndarray, reference: np.ndarray, row: floa
     for first, end, wrong in runs(differs.astype(np.uint8)):
         if wrong:
             axes.plot([first / fps, end / fps], [row + 0.43, row + 0.43], color=BAD, lw=1.8, solid_capstyle="butt")
-
-
-def share_of_actions(labels: np.ndarray) -> list[float]:
-    """Share of the frames with each of the ten labels."""
-    labels = np.asarray(labels)
-    counts = np.bincount(np.minimum(labels, 9), minlength=10)[:10]
-    return (counts / max(1, len(labels))).tolist()

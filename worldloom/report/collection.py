@@ -1,62 +1,46 @@
-"""What there is to inspect: a run's working folder or a dataset, as rows to count and clips to open."""
+"""What there is to inspect, a run's working folder or a dataset: clips to look at, rows to count, what was lost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import UsageError
-from worldloom.catalogs.storage import inside, open_store
-from worldloom.report.actions import share_of_actions
-from worldloom.report.content import FunnelRow
+from worldloom.catalogs.storage import absolute, inside, open_store
 
 if TYPE_CHECKING:
+    from worldloom.catalogs.dataset import ShardDataset
     from worldloom.pipeline.funnel import Tally
+    from worldloom.pipeline.workspace import Workspace
+    from worldloom.report.site.problems import Problem
+    from worldloom.report.site.throughput import Pace
 
-MOST_ROWS = 2000
-"""Clips that were not packed, counted on a run's index page at most; the others are counted from the catalog."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
-class ClipRow:
-    """What an index page counts of one clip.
+class Sight:
+    """Where one clip lies, for a child process that opens it.
 
     Attributes:
         key: of the clip.
-        seconds: its length.
-        size: e.g. `480×272`.
-        fps: frames per second.
-        licence: as stated; empty where unknown.
-        kind: of its source.
-        split: of the dataset; empty where there is none.
-        status: per annotation `ok`, `absent` or `failed`.
-        reason: per annotation that is not ok.
-        move: ten shares of its frames by action; empty where not labelled.
-        view: the same for view.
-        events: number of events by kind.
-        density: share of frames with a revisit partner; NaN where not known.
-        derived: whether it was made from another clip (reversed, cut).
+        payload: see `worldloom.report.site.look.open_clip`; plain data.
+        video: what decides how its frames look.
+        stamp: what decides all that is known about it.
+        wants_row: whether its row of the catalog is to be said along; a dataset has one already.
     """
 
     key: str
-    seconds: float
-    size: str
-    fps: float
-    licence: str = ""
-    kind: str = ""
-    split: str = ""
-    status: dict[str, str] = field(default_factory=dict)
-    reason: dict[str, str] = field(default_factory=dict)
-    move: list[float] = field(default_factory=list)
-    view: list[float] = field(default_factory=list)
-    events: dict[str, int] = field(default_factory=dict)
-    density: float = float("nan")
-    derived: bool = False
+    payload: Mapping[str, Any]
+    video: str
+    stamp: str
+    wants_row: bool = False
 
 
 @dataclass
@@ -66,47 +50,40 @@ class Collection:
     Attributes:
         place: the folder or address, as the person gave it.
         what: `run` or `dataset`.
-        keys: of all clips, sorted.
-        load: a clip by its key.
+        name: a few words to call it by.
+        sights: where every clip lies, sorted by key.
+        catalog: rows of the catalog by key, as far as clips are packed; see `worldloom.catalogs.catalog`.
+        load: a clip by its key, opened in this process.
         truth: its truth by its key, None where there is none.
-        rows: what to count; fewer than `keys` where there are very many.
         funnel: the job's table, where this is a run.
+        problems: rows of the run that were dropped or failed.
+        pace: what every stage of the run takes, given the seconds of all its clips together.
         facts: small print by name.
     """
 
     place: Path | str
     what: str
-    keys: Sequence[str]
+    name: str
+    sights: Sequence[Sight]
+    catalog: Mapping[str, dict[str, Any]]
     load: Callable[[str], Clip]
-    truth: Callable[[str], Clip | None]
-    rows: Callable[[], list[ClipRow]]
-    funnel: Sequence[FunnelRow | Tally] = ()
+    truth: Callable[[str], Clip | None] = lambda _: None
+    funnel: Sequence[Tally] = ()
+    problems: Callable[[], list[Problem]] = list
+    pace: Callable[[float], list[Pace]] = lambda _: []
     facts: dict[str, str] = field(default_factory=dict)
 
-
-def row_of_clip(clip: Clip, split: str = "") -> ClipRow:
-    """The row of a clip from the clip itself."""
-    kinds = [event.kind for event in clip.events]
-    return ClipRow(
-        key=clip.key,
-        seconds=clip.seconds,
-        size=f"{clip.width}×{clip.height}",
-        fps=float(clip.fps),
-        licence=clip.provenance.licence,
-        kind=clip.provenance.kind,
-        split=split,
-        status={name: note.status for name, note in clip.annotations.items()},
-        reason={name: note.reason for name, note in clip.annotations.items() if note.status != "ok"},
-        move=[] if clip.actions is None else share_of_actions(clip.actions.move),
-        view=[] if clip.actions is None else share_of_actions(clip.actions.view),
-        events={kind: kinds.count(kind) for kind in sorted(set(kinds))},
-        density=float("nan") if clip.revisits is None else float(clip.revisits.density),
-        derived=bool(clip.provenance.parents),
-    )
+    @property
+    def keys(self) -> list[str]:
+        """Of all clips, sorted."""
+        return [sight.key for sight in self.sights]
 
 
 def open_collection(place: Path | str) -> Collection:
     """What lies at `place`.
+
+    Args:
+        place: the folder or address of a run or a dataset; `DATASET@3` for the dataset as manifest 3 has it.
 
     Raises:
         UsageError: neither a run nor a dataset.
@@ -116,7 +93,30 @@ def open_collection(place: Path | str) -> Collection:
     for candidate in (place, inside(place, "dataset")):
         if _is_dataset(candidate):
             return _dataset(candidate)
+    base, at, number = str(place).rpartition("@")
+    if at and number.isascii() and number.isdecimal():
+        for candidate in (base, inside(base, "dataset")):
+            if _is_dataset(candidate):
+                return _dataset(candidate, int(number))
     raise UsageError(f"{place}: neither a dataset (no manifests/) nor the folder of a run in which something has run")
+
+
+def whole_key(collection: Collection, beginning: str) -> str:
+    """The one key that begins so.
+
+    Raises:
+        UsageError: none does, or several do.
+    """
+    found = [key for key in collection.keys if key.startswith(beginning)]
+    if beginning in found:
+        return beginning
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{collection.place}: {len(found)} clips begin with {beginning}; give more of the key")
+    raise UsageError(
+        f"{collection.place}: there is no clip {beginning}; list them with: worldloom inspect {collection.place}"
+    )
 
 
 def _is_dataset(place: Path | str) -> bool:
@@ -125,84 +125,107 @@ def _is_dataset(place: Path | str) -> bool:
 
 def _run(place: Path | str) -> Collection:
     from worldloom.pipeline.workspace import Workspace
+    from worldloom.report.site.problems import problems_of
+    from worldloom.report.site.throughput import paces
 
-    workspace = Workspace(place)
-    ingested = workspace.clips()
-    known = set(ingested)
-    packed = _dataset(workspace.dataset) if _is_dataset(workspace.dataset) else None
-    derived = [] if packed is None else [key for key in packed.keys if key not in known]
+    space = Workspace(place)
+    packed = _dataset(space.dataset) if _is_dataset(space.dataset) else None
+    by_key = {} if packed is None else {sight.key: sight for sight in packed.sights}
+    sights = _sights_of_run(space, by_key)
+    known = {sight.key for sight in sights}
+    sights += [sight for key, sight in by_key.items() if key not in known]
 
     def load(key: str) -> Clip:
-        return workspace.load(key) if key in known or packed is None else packed.load(key)
+        return space.load(key) if key in known or packed is None else packed.load(key)
 
-    def rows() -> list[ClipRow]:
-        counted = [] if packed is None else packed.rows()
-        left_out = sorted(known - {row.key for row in counted})
-        return counted + [row_of_clip(workspace.load(key)) for key in left_out[:MOST_ROWS]]
-
-    facts = {"working folder": str(place)} | ({"dataset": "none packed yet"} if packed is None else packed.facts)
-    keys = [*ingested, *derived]
-    return Collection(place, "run", keys, load, workspace.truth, rows, workspace.summary().tables, facts)
-
-
-def _dataset(place: Path | str) -> Collection:
-    from worldloom.catalogs.dataset import ShardDataset
-
-    dataset = ShardDataset(place)
-    table = dataset.table
-    keys = sorted(table["key"].to_pylist())
-
-    def rows() -> list[ClipRow]:
-        wanted = [name for name in table.column_names if name not in ("members", "caption", "offset", "length")]
-        return [row_of_catalog(row) for row in table.select(wanted).to_pylist()]
-
-    facts = {"dataset": str(place), "samples": f"{len(keys):,}"}
-    return Collection(place, "dataset", keys, dataset.get, lambda _: None, rows, (), facts)
-
-
-def row_of_catalog(row: dict[str, Any]) -> ClipRow:
-    """The row of a clip from its row of the catalog, without opening a shard."""
-    notes = {name: value for name, value in row.items() if isinstance(value, dict) and value.get("status")}
-    source, actions, density = row["source"], row.get("actions") or {}, (row.get("revisits") or {}).get("density")
-    return ClipRow(
-        key=row["key"],
-        seconds=row["seconds"],
-        size=f"{row['width']}×{row['height']}",
-        fps=row["fps"],
-        licence=source["licence"],
-        kind=source["kind"],
-        split=row["split"],
-        status={name: note["status"] for name, note in notes.items()},
-        reason={name: note["reason"] for name, note in notes.items() if note["status"] != "ok"},
-        move=_shares(actions.get("move")),
-        view=_shares(actions.get("view")),
-        events=_kinds(row.get("events") or {}),
-        density=float("nan") if density is None else density,
-        derived=bool(row["parents"]),
+    return Collection(
+        place,
+        "run",
+        space.state.name or Path(absolute(place)).name,
+        sorted(sights, key=lambda sight: sight.key),
+        {} if packed is None else packed.catalog,
+        load,
+        lambda key: space.truth(key) if key in known else None,
+        space.summary().tables,
+        lambda: problems_of(space),
+        lambda seconds: paces(space, seconds),
+        {"working folder": str(place)} | ({"dataset": "none packed yet"} if packed is None else packed.facts),
     )
 
 
-def _shares(counts: list[int] | None) -> list[float]:
-    return [] if not counts else [count / max(1, sum(counts)) for count in counts]
+def _sights_of_run(space: Workspace, packed: Mapping[str, Sight]) -> list[Sight]:
+    operations = space.operations
+    out = str(absolute(space.out))
+    sights = []
+    for clip in space.known():
+        payload: dict[str, Any] = {
+            "key": clip.key,
+            "out": out,
+            "record": clip.record,
+            "operations": operations,
+            "answers": clip.answer_places(),
+        }
+        if clip.key in packed:
+            payload |= {name: packed[clip.key].payload[name] for name in ("dataset", "number")}
+        answers = sorted((name, one.digest, one.status, one.reason) for name, one in clip.answers.items())
+        sights.append(Sight(clip.key, payload, clip.record_digest, f"{clip.record_digest} {answers}", True))
+    return sights
 
 
-def _kinds(events: dict[str, Any]) -> dict[str, int]:
-    """Events by kind from the catalog's figures, where an interval counts as an exit and as an entry."""
-    count, exits, entries = (events.get(name) or 0 for name in ("count", "exits", "entries"))
-    pairs = events.get("pairs") or 0
-    kinds = {
-        "entry": count - exits,
-        "exit": count - entries,
-        "interval": exits + entries - count - pairs,
-        "pair": pairs,
-    }
-    return {kind: number for kind, number in kinds.items() if number}
+def _dataset(place: Path | str, number: int | None = None) -> Collection:
+    from worldloom.catalogs.dataset import ShardDataset
+
+    dataset = ShardDataset(place, number=number)
+    catalog = rows_of(dataset)
+    opened = {"dataset": str(absolute(place)), "number": dataset.manifest.number}
+    sights = [
+        Sight(key, {"key": key, **opened}, str(crc.get("mp4")), str(sorted(crc.items())))
+        for key, crc in ((row["key"], row["crc32"]) for row in catalog.values())
+    ]
+    facts = {"dataset": str(place), "manifest": str(dataset.manifest.number), "samples": f"{len(catalog):,}"}
+    name = dataset.manifest.name or Path(absolute(place)).name
+    name += "" if number is None else f", manifest {number}"
+    return Collection(
+        place, "dataset", name, sorted(sights, key=lambda one: one.key), catalog, dataset.get, facts=facts
+    )
 
 
-def sum_of_shares(rows: Sequence[ClipRow], name: str) -> np.ndarray:
-    """(10,) frames-weighted counts of `move` or `view` over rows that have labels."""
-    total = np.zeros(10)
-    for row in rows:
-        if shares := getattr(row, name):
-            total += np.asarray(shares) * row.seconds * row.fps
-    return total
+def rows_of(dataset: ShardDataset) -> dict[str, dict[str, Any]]:
+    """The rows of a dataset's catalog by key; the places of members become their checksums, `crc32`.
+
+    What the catalog of somebody else may lack or hold otherwise (only keys and places were checked) is made plain here.
+    """
+    table = dataset.table
+    wanted = [name for name in table.column_names if name not in ("offset", "length")]
+    found = {}
+    for row in table.select(wanted).to_pylist():
+        row["crc32"] = {member["name"]: member["crc32"] for member in row.pop("members") or ()}
+        found[row["key"]] = plain_row(row)
+    return found
+
+
+def plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with all plain columns that pages read, each of its type."""
+    for name in ("seconds", "fps"):
+        row[name] = _number(row.get(name))
+    for name in ("frames", "width", "height"):
+        row[name] = int(_number(row.get(name)))
+    source = row.get("source") or {}
+    row["source"] = {name: _text(source.get(name)) for name in ("kind", "uri", "licence", "sha256", "retrieved_at")}
+    row["split"], row["parents"] = _text(row.get("split")), list(row.get("parents") or ())
+    row["caption"] = row["caption"] if isinstance(row.get("caption"), str) else None
+    return row
+
+
+def _number(value: Any) -> float:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
+    return float(value) if usable else 0.0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def file_stem(key: str) -> str:
+    """What files about a clip are called: its key, or a digest of one that a file may not be called by."""
+    return key if _PLAIN_KEY.fullmatch(key) else "x" + hashlib.sha256(key.encode()).hexdigest()[:25]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worldloom.report.content import TruthRow
 from worldloom.report.figure import DPI
 from worldloom.report.pictures import data_uri, width_of
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEMPLATES = Path(__file__).parent / "templates"
 CSS_PIXELS = 103
@@ -52,6 +56,12 @@ def render(template: str, **values: Any) -> str:
         template: file name in `worldloom/report/templates`.
         values: what the template names.
     """
+    return _environment().get_template(template).render(**values)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    """Kept, because compiling a clip's template takes as long as drawing the clip."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -62,7 +72,8 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = as_figure
-    return environment.get_template(template).render(**values)
+    environment.filters["percent"] = as_percent
+    return environment
 
 
 def write_page(path: Path, template: str, **values: Any) -> Path:
@@ -79,6 +90,11 @@ def as_figure(value: float | None) -> str:
     if float(value).is_integer() and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def as_percent(value: float) -> str:
+    """A length in percent as SVG takes it, three decimals at most."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "%"
 
 
 def in_groups(rows: list[TruthRow]) -> list[tuple[str, list[TruthRow]]]:

@@ -15,7 +15,10 @@ from worldloom.catalogs.clip import Subjects
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.formats import (
     colmap,
+    context_as_memory,
     egodex,
+    exr,
+    hm_world,
     hydra,
     infinite_world,
     matrices,
@@ -24,6 +27,7 @@ from worldloom.catalogs.formats import (
     re10k,
     tum,
     unreal,
+    unreal_cameras,
 )
 
 TRAJECTORY = some_trajectory(4)
@@ -62,6 +66,31 @@ FORMATS: dict[str, tuple[str, Write, Read]] = {
         "cameras.txt",
         lambda p: colmap.write_colmap(p.parent, TRAJECTORY),
         lambda p: colmap.read_colmap(p.parent),
+    ),
+    "unreal_cameras": (
+        "a.csv",
+        lambda p: unreal_cameras.write_unreal_cameras(p, range(len(TRAJECTORY)), TRAJECTORY),
+        lambda p: unreal_cameras.read_unreal_cameras(p, 64, 48, lens=unreal_cameras.Lens(fov_deg=90)),
+    ),
+    "unreal_matrices": (
+        "a.json",
+        lambda p: unreal_cameras.write_unreal_cameras(p, range(len(TRAJECTORY)), TRAJECTORY, "matrix"),
+        lambda p: unreal_cameras.read_unreal_cameras(p, 64, 48, lens=unreal_cameras.Lens(fov_deg=90)),
+    ),
+    "context_as_memory": (
+        "a.json",
+        lambda p: context_as_memory.write_context_as_memory(p, TRAJECTORY, "yaw_pitch_roll"),
+        lambda p: context_as_memory.read_context_as_memory(p, "yaw_pitch_roll", 100.0, (64, 48)),
+    ),
+    "hm_world_check": (
+        "check.json",
+        lambda p: hm_world.write_check(p, {"cond": hm_world.Check(["a"], ["b"], np.ones((1, 9), bool))}),
+        lambda p: hm_world.read_check(p, "cond"),
+    ),
+    "exr": (
+        "a.exr",
+        lambda p: exr.write_exr(p, {name: np.full((6, 8), 0.5, np.float16) for name in "RGB"}),
+        exr.read_exr_rgb,
     ),
     "infinite_world": (
         "a.json",

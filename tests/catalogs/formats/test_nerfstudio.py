@@ -84,3 +84,25 @@ def test_no_image_there_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps({"w": 8, "h": 6, "fl_x": 5, "frames": [GOOD]}))
     with pytest.raises(BadInput, match="none of the 1 images is there"):
         read_nerfstudio(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("lens", ["OPENCV_FISHEYE", "EQUIRECTANGULAR", ["OPENCV"], None])
+def test_a_lens_that_is_no_pinhole_is_refused(tmp_path: Path, lens: object) -> None:
+    write_nerfstudio(tmp_path / "a.json", some_trajectory())
+    value = json.loads((tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(value | {"camera_model": lens}))
+    with pytest.raises(BadInput, match=r"camera_model is .*Undistort"):
+        read_nerfstudio(tmp_path / "a.json", only_existing=False)
+
+
+def test_distortion_is_told_in_the_order_of_opencv(tmp_path: Path) -> None:
+    write_nerfstudio(tmp_path / "a.json", some_trajectory())
+    value = json.loads((tmp_path / "a.json").read_text())
+    told = {"k1": 0.1, "k2": 0.2, "p1": 0.3, "p2": 0.4, "k3": 0.5}
+    (tmp_path / "a.json").write_text(json.dumps(value | told))
+    distortion = read_nerfstudio(tmp_path / "a.json", only_existing=False).distortion
+    assert distortion is not None
+    np.testing.assert_array_equal(distortion[3], [0.1, 0.2, 0.3, 0.4, 0.5, 0, 0, 0])
+    (tmp_path / "a.json").write_text(json.dumps(value | told | {"k4": 0.6}))
+    with pytest.raises(BadInput, match="k4 is not 0"):
+        read_nerfstudio(tmp_path / "a.json", only_existing=False)

@@ -60,3 +60,19 @@ def test_faults_name_the_file(tmp_path: Path) -> None:
     assert caught.value.reason == "bad_json"
     with pytest.raises(BadInput, match="row 0 has a mirrored rotation"):
         require_poses(np.diag([1, 1, -1.0, 1])[None], "x.txt", what="row")
+
+
+def test_a_path_is_spread_over_a_longer_footage() -> None:
+    path = some_trajectory(3)
+    assert path.intrinsics is not None
+    path.intrinsics[:, 0] = [1, 2, 3]
+    path.median_depth, path.distortion = np.array([4.0, 5.0, 6.0]), np.arange(24.0).reshape(3, 8)
+    whole = path.spread([1, 4, 5], 7)
+    assert np.flatnonzero(np.isfinite(whole.c2w).all(axis=(1, 2))).tolist() == [1, 4, 5]
+    np.testing.assert_array_equal(whole.c2w[[1, 4, 5]], path.c2w)
+    assert whole.intrinsics is not None and whole.intrinsics[:, 0].tolist() == [1, 1, 1, 2, 2, 3, 3]
+    assert whole.distortion is not None and whole.distortion[:, 0].tolist() == [0, 0, 0, 8, 8, 16, 16]
+    camera = whole.camera(640, 480)
+    assert camera.median_depth is not None
+    np.testing.assert_array_equal(camera.median_depth, np.array([np.nan, 4, np.nan, np.nan, 5, 6, np.nan], np.float32))
+    assert camera.valid.sum() == 3 and np.isfinite(path.c2w).all(), "the path itself stays as it was"

@@ -11,9 +11,9 @@ from worldloom.catalogs.catalog import catalog_table, matching
 from worldloom.catalogs.config import digest
 from worldloom.pipeline.known import KnownClip, KnownClips
 from worldloom.pipeline.operation import Operation
-from worldloom.pipeline.passes.compose import share_of
 from worldloom.pipeline.passes.shard_plan import JSON_BYTES, PACK_VERSION
 from worldloom.pipeline.settings import Compose, Derive, Pack
+from worldloom.pipeline.splits import share_of
 
 
 class Sample(NamedTuple):

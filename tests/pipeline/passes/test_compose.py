@@ -10,10 +10,13 @@ import pytest
 
 from tests.pipeline.ledger_rows import Known, Row, known
 from tests.pipeline.passes.plainly import compose_plainly
+from worldloom.catalogs.catalog import catalog_table
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.funnel import Tally
-from worldloom.pipeline.passes.compose import Chosen, check_conditions, compose, empty_split
+from worldloom.pipeline.passes.compose import Chosen, check_conditions, compose
+from worldloom.pipeline.passes.split_rows import rows_of_clips
 from worldloom.pipeline.settings import Compose, Derive, Split
+from worldloom.pipeline.splits import draw_sides
 
 
 def clip(number: int, *, video: int | None = None, frames: int = 20, **answers: Any) -> Row:
@@ -28,6 +31,10 @@ def kept(rules: Compose, job: Known, removed: Any = ()) -> set[int]:
     chosen, tally = composed(rules, job, removed)
     assert tally.balanced and tally.inputs == len(job.clips) and tally.out == len(chosen)
     return {int(key) for key, made in samples(chosen) if not made}
+
+
+def splits(chosen: Chosen) -> list[str]:
+    return [chosen.sides[side] for side in chosen.side.tolist()]
 
 
 def samples(chosen: Chosen) -> list[tuple[str, str]]:
@@ -119,22 +126,16 @@ def test_a_share_is_drawn_clip_by_clip(tmp_path: Path) -> None:
 
 def test_clips_of_one_video_stay_on_one_side(tmp_path: Path) -> None:
     job = known(tmp_path, [clip(number, video=number // 4 + 1) for number in range(400)])
-    chosen, _ = composed(Compose(split=Split(test=0.3), derive=(Derive(reverse="loop"),)), job)
+    chosen, _ = composed(Compose(split=Split(test=0.3, val=0.2), derive=(Derive(reverse="loop"),)), job)
     video = job.clips.column("video")[chosen.number]
-    sides = {(int(one), bool(test)) for one, test in zip(video, chosen.test, strict=True)}
+    sides = set(zip(video.tolist(), splits(chosen), strict=True))
     assert len(sides) == 100
-    assert 15 < Counter(test for _, test in sides)[True] < 45
+    counts = Counter(split for _, split in sides)
+    assert 15 < counts["test"] < 45 and 8 < counts["val"] < 35 and 35 < counts["train"] < 65
     by_clip, _ = composed(Compose(split=Split(by="clip", test=0.3)), job)
-    assert (
-        len(
-            {
-                (int(job.clips.column("video")[number]), bool(test))
-                for number, test in zip(by_clip.number, by_clip.test, strict=True)
-            }
-        )
-        > 100
-    )
-    assert not composed(Compose(), job)[0].test.any()
+    assert len(set(zip(job.clips.column("video")[by_clip.number].tolist(), splits(by_clip), strict=True))) > 100
+    assert "by clip" in " ".join(by_clip.notes)
+    assert set(splits(composed(Compose(), job)[0])) == {"train"}
 
 
 def test_a_side_that_stayed_empty_is_said(tmp_path: Path) -> None:
@@ -142,10 +143,62 @@ def test_a_side_that_stayed_empty_is_said(tmp_path: Path) -> None:
     one = known(tmp_path / "one", [clip(0, video=1)])
     rules = Compose(split=Split(test=0.5))
     chosen, _ = composed(rules, one)
-    assert f"no source fell into '{'train' if chosen.test[0] else 'test'}'" in empty_split(rules, chosen)
-    assert empty_split(rules, composed(rules, job)[0]) == ""
-    assert empty_split(Compose(), composed(Compose(), job)[0]) == "", "nobody asked for a test side"
-    assert empty_split(rules, chosen.take(np.zeros(0, np.int64))) == ""
+    other = "train" if splits(chosen) == ["test"] else "test"
+    assert f"no source fell into '{other}'" in " ".join(chosen.notes)
+    assert composed(rules, job)[0].notes == ()
+    assert composed(Compose(), job)[0].notes == (), "nobody asked for a test side"
+    assert composed(rules, known(tmp_path / "none", []))[0].notes == ()
+
+
+def test_clips_are_split_by_an_attribute_that_the_source_gives(tmp_path: Path) -> None:
+    clips = [
+        replace(clip(number, video=number + 1), attributes={"scene": f"house {number % 20}"}) for number in range(200)
+    ]
+    clips += [clip(900, video=900), replace(clip(901, video=901), attributes={"scene": ""})]
+    job = known(tmp_path, clips)
+    chosen, _ = composed(Compose(split=Split(by="scene", test=0.3), derive=(Derive(reverse="plain"),)), job)
+    scenes = job.clips.column("video")[chosen.number] % 20
+    of_scene = set(
+        zip(scenes[chosen.number < 200].tolist(), np.array(splits(chosen))[chosen.number < 200], strict=True)
+    )
+    assert len(of_scene) == 20 and {"test", "train"} == {side for _, side in of_scene}
+    assert chosen.notes == ("compose.split: 2 of 202 clips have no 'scene'; they are split by their source",)
+    with pytest.raises(UsageError, match=r"no clip has the attribute 'scenes'; did you mean 'scene'"):
+        composed(Compose(split=Split(by="attributes.scenes", test=0.3)), job)
+
+
+def test_what_is_appended_joins_what_is_there(tmp_path: Path) -> None:
+    """The dataset has a clip of each video on the side where a draw would not put it."""
+    job = known(tmp_path, [clip(number, video=number // 2 + 1) for number in range(80)])
+    rules = Compose(split=Split(test=0.5))
+    drawn = dict(
+        zip((key for key, _ in samples(composed(rules, job)[0])), splits(composed(rules, job)[0]), strict=True)
+    )
+    there = [
+        {**one.about()["row"], "split": "test" if drawn[one.key] == "train" else "train", "parents": []}
+        for one in (clip(number, video=number // 2 + 1) for number in range(0, 80, 2))
+    ]
+    placed = catalog_table(there)
+    chosen, _ = compose(rules, job.clips, job.operations, job.ledger, placed=placed)
+    found = dict(zip((key for key, _ in samples(chosen)), splits(chosen), strict=True))
+    assert all(found[key] != drawn[key] for key in found), "the other clip of each video is where the first one is"
+    assert "stay in the split where the dataset has them" in " ".join(chosen.notes)
+
+
+def test_near_duplicates_and_scenes_of_the_dataset_are_on_one_side(tmp_path: Path) -> None:
+    clips = [replace(clip(number, video=number + 1), attributes={"scene": f"s{number // 2}"}) for number in range(80)]
+    job = known(tmp_path, clips)
+    rules = Compose(split=Split(test=0.5))
+    groups = np.where(np.arange(80) < 60, np.arange(80) // 3, -1)
+    alike = draw_sides(rows_of_clips(rules.split, job.clips, job.ledger, None, groups), rules.split)
+    assert len(set(zip(groups[:60].tolist(), alike.side[:60].tolist(), strict=True))) == 20
+    assert len(np.unique(alike.unit[60:])) == 20 and set(alike.side.tolist()) == {0, 1}
+    assert len({(number // 3, one) for number, one in enumerate(splits(composed(rules, job)[0]))}) > 30
+    there = catalog_table([{**clip(900).about()["row"], "split": "val", "parents": [], "attributes": {"scene": "s7"}}])
+    by_scene = Compose(split=Split(by="scene", test=0.5))
+    joined, _ = compose(by_scene, job.clips, job.operations, job.ledger, placed=there)
+    side = dict(zip(joined.number.tolist(), splits(joined), strict=True))
+    assert [number for number, one in side.items() if one == "val"] == [14, 15], "the scene is in val already"
 
 
 def test_what_was_taken_down_stays_down(tmp_path: Path) -> None:
@@ -198,8 +251,8 @@ def test_columns_choose_what_plain_loops_choose(tmp_path: Path, seed: int) -> No
     )
     chosen, tally = composed(rules, job)
     plain, reasons = compose_plainly(rules, job.clips, rows)
-    found = zip(samples(chosen), chosen.test.tolist(), chosen.frames.tolist(), strict=True)
-    assert sorted((key, made, test, frames) for (key, made), test, frames in found) == sorted(
-        (one.clip.key, one.operation, one.split == "test", one.frames) for one in plain
+    found = zip(samples(chosen), splits(chosen), chosen.frames.tolist(), strict=True)
+    assert sorted((key, made, split, frames) for (key, made), split, frames in found) == sorted(
+        (one.clip.key, one.operation, one.split, one.frames) for one in plain
     )
     assert tally.dropped == dict(sorted(Counter(reasons.values()).items())) and len(tally.dropped) == 5

@@ -17,7 +17,8 @@ from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.catalogs.video import encode_frames, probe
 from worldloom.pipeline.ledger import Entry, Ledger
-from worldloom.pipeline.passes.ingest_video import camera_at, fit, ingest_video, stored_size
+from worldloom.pipeline.passes.given import camera_at
+from worldloom.pipeline.passes.ingest_video import fit, ingest_video, stored_size
 from worldloom.pipeline.settings import Ingest
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource

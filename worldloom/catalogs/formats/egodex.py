@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +70,14 @@ def write_egodex_csv(path: str | Path, trajectory: Trajectory) -> None:
     _write_table(path, CAMERA_COLUMNS, rows)
 
 
-def egodex_trajectory(c2w: np.ndarray, where: str | Path) -> Trajectory:
+def egodex_trajectory(c2w: np.ndarray, where: str | Path, intrinsics: Sequence[float] | None = None) -> Trajectory:
     """EgoDex's `transforms/camera` (T, 4, 4), which is camera-to-world with OpenCV axes, as a trajectory.
+
+    Args:
+        c2w: as in the file.
+        where: the file, for messages.
+        intrinsics: fx fy cx cy in pixels of 1920x1080; where None, those of every released episode are taken, and
+            `notes["intrinsics"]` is `default`.
 
     Raises:
         BadInput: `bad_poses`.
@@ -79,11 +86,29 @@ def egodex_trajectory(c2w: np.ndarray, where: str | Path) -> Trajectory:
     return Trajectory(
         c2w=np.asarray(c2w, np.float64),
         scale="metric",
-        intrinsics=np.tile(INTRINSICS, (len(c2w), 1)),
+        intrinsics=np.tile(INTRINSICS if intrinsics is None else intrinsics, (len(c2w), 1)),
         size=SIZE,
         up=UP.copy(),
         timestamps_s=np.arange(len(c2w)) / FPS,
+        notes={"intrinsics": "default"} if intrinsics is None else {},
     )
+
+
+def which_caption(attributes: Mapping[str, str | float | bool]) -> tuple[str, str]:
+    """The description of an episode by its attributes, and the name of the attribute; both empty where there is none.
+
+    Tasks that can be undone have one file per direction, and `which_llm_description` says which of `llm_description`
+    and `llm_description2` is about this one. A description 'None' counts as missing; then the other one is taken,
+    and where neither is there, `description` and `description2`, which people wrote.
+    """
+    which = str(attributes.get("which_llm_description", "")).strip().lower()
+    second = which.removesuffix(".0").removeprefix("llm_description") == "2"
+    for stem in ("llm_description", "description"):
+        for name in (f"{stem}2", stem) if second else (stem, f"{stem}2"):
+            text = str(attributes.get(name, "")).strip()
+            if text and text.lower() not in ("none", "nan", "null"):
+                return text, name
+    return "", ""
 
 
 def read_egodex_hands_csv(path: str | Path, camera: Trajectory) -> Hands:

@@ -19,7 +19,10 @@ from worldloom.catalogs.formats.trajectory import (
 )
 
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4")
-"""OpenCV's coefficients; one that is missing is 0."""
+"""nerfstudio's coefficients; one that is missing is 0. All but k4, of the eighth power of the radius, are OpenCV's."""
+
+LENSES = ("OPENCV", "FULL_OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
+"""Values of `camera_model` that a pinhole with OpenCV's distortion stands for."""
 
 _SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 """Original NeRF files leave the suffix out."""
@@ -33,8 +36,8 @@ def read_nerfstudio(path: str | Path, only_existing: bool = True) -> Trajectory:
         only_existing: leave out frames whose image is not there, and name them in `notes["missing"]`.
 
     Returns:
-        Intrinsics in pixels of `size`; distortion, where there is any, in `notes["distortion"]` (nothing here
-        undistorts: undistort at ingest or carry the model).
+        Intrinsics in pixels of `size`; distortion, where there is any, in `distortion` and `notes["distortion"]`
+        (nothing here undistorts: undistort at ingest or carry the model).
 
     Raises:
         BadInput: `bad_poses` naming the frame, `no_poses`, or a file that cannot be read.
@@ -56,15 +59,31 @@ def read_nerfstudio(path: str | Path, only_existing: bool = True) -> Trajectory:
     c2w = gl @ GL_TO_CV
     require_poses(c2w, path)
     size = _size(value, path)
+    lens = value.get("camera_model", "OPENCV")
+    if lens not in LENSES:
+        message = f"camera_model is {str(lens)[:40]!r}, one of {', '.join(LENSES)} expected"
+        raise BadInput("bad_poses", message, where=path, remedy="Undistort the images first.")
     notes: dict[str, Any] = {"missing": missing} if missing else {}
     coefficients = array_of(
         [value.get(name, 0.0) for name in DISTORTION], (len(DISTORTION),), path, "k1 k2 p1 p2 k3 k4"
     )
     distortion = {name: float(x) for name, x in zip(DISTORTION, coefficients, strict=True) if x}
     if distortion:
-        notes["distortion"] = {"model": value.get("camera_model", "OPENCV"), **distortion}
+        notes["distortion"] = {"model": lens, **distortion}
+    if "k4" in distortion:
+        message = "k4 is not 0, and nothing here undistorts by the eighth power of the radius"
+        raise BadInput("bad_poses", message, where=path, remedy="Undistort the images first.")
+    rows = np.tile([*coefficients[:5], 0.0, 0.0, 0.0], (len(kept), 1)) if distortion else None
     intrinsics = np.array([_intrinsics({**value, **frame}, size, path) for frame in kept])
-    return Trajectory(c2w=c2w, scale="relative", intrinsics=intrinsics, size=size, names=names, notes=notes)
+    return Trajectory(
+        c2w=c2w,
+        scale="relative",
+        intrinsics=intrinsics,
+        size=size,
+        names=names,
+        distortion=rows,
+        notes=notes,
+    )
 
 
 def write_nerfstudio(path: str | Path, trajectory: Trajectory) -> None:

@@ -39,6 +39,9 @@ class Trajectory:
         timestamps_s: (T,) seconds, where given.
         names: T names of images, where given.
         url: of the source video, where given.
+        distortion: (T, 8) k1 k2 p1 p2 k3 k4 k5 k6 of OpenCV's model, where the pictures are distorted.
+        median_depth: (T,) median z-depth of the points seen in each picture, in the unit of translation, NaN where
+            unknown; where the file has points.
         notes: what else the file says: `distortion` (model and parameters), `missing` images, ...
     """
 
@@ -51,6 +54,8 @@ class Trajectory:
     timestamps_s: np.ndarray | None = None
     names: list[str] | None = None
     url: str = ""
+    distortion: np.ndarray | None = None
+    median_depth: np.ndarray | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -74,7 +79,10 @@ class Trajectory:
                     "no_intrinsics", "the camera file has no focal length", remedy="Give intrinsics with it."
                 )
             k = np.asarray(intrinsics, np.float64)
-        return Camera.known(self.c2w, k, scale=self.scale, up=self.up)
+        camera = Camera.known(self.c2w, k, scale=self.scale, up=self.up)
+        if self.median_depth is not None:
+            camera.median_depth = self.median_depth.astype(np.float32)
+        return camera
 
     def pixel_intrinsics(self, width: int, height: int) -> np.ndarray | None:
         """(T, 4) in pixels of a picture of width x height, or None where the file has none."""
@@ -99,8 +107,30 @@ class Trajectory:
             timestamps_s=None if self.timestamps_s is None else self.timestamps_s[picked],
             names=None if self.names is None else [self.names[i] for i in picked],
             url=self.url,
+            distortion=None if self.distortion is None else self.distortion[picked],
+            median_depth=None if self.median_depth is None else self.median_depth[picked],
             notes=dict(self.notes),
         )
+
+    def spread(self, frames: np.ndarray | Sequence[int], length: int) -> Trajectory:
+        """The path of a longer footage: row i becomes row `frames[i]`, all others have no pose.
+
+        Args:
+            frames: (T,) ascending.
+            length: of the footage.
+
+        Returns:
+            NaN poses where nothing was known; intrinsics and distortion there are those of the nearest known frame.
+        """
+        frames = np.asarray(frames)
+        nearest = np.ceil(np.interp(np.arange(length), frames, np.arange(len(frames))) - 0.5).astype(int)
+        whole = self.take(nearest)
+        gap = ~np.isin(np.arange(length), frames)
+        whole.c2w[gap] = np.nan
+        if whole.median_depth is not None:
+            whole.median_depth[gap] = np.nan
+        whole.timestamps_s = None
+        return whole
 
 
 def require_poses(c2w: np.ndarray, where: str | Path, what: str = "pose", at_least: int = 1) -> None:

@@ -125,7 +125,7 @@ def _view(record: Clip, operation: Operation) -> Clip:
             kept[member] = None
     told = {name for name, member in GIVEN_BY.items() if member in operation.sees}
     kept |= {
-        "events": [],
+        "events": list(record.events) if "events" in operation.sees else [],
         "captions": list(record.captions) if "captions" in operation.sees else [],
         "quality": dict(record.quality) if "quality" in operation.sees else {},
         "annotations": {name: line for name, line in record.annotations.items() if name in told},
@@ -138,8 +138,8 @@ def _is_missing(clip: Clip, need: str, gives: Mapping[str, str]) -> bool:
     if need in ("events", "captions", "quality"):  # an empty list of events is an answer as well
         return not any(
             clip.annotations[name].status == "ok"
-            for name, member in gives.items()
-            if member == need and name in clip.annotations
+            for name in (need, *(name for name, member in gives.items() if member == need))
+            if name in clip.annotations
         )
     return getattr(clip, need) is None
 

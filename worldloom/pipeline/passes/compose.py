@@ -18,14 +18,16 @@ from worldloom.catalogs.clip import clip_key
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import columns_told
-from worldloom.pipeline.duplicates import Copies, find_duplicates, told, worse_copies
+from worldloom.pipeline.duplicates import Copies, duplicate_groups, find_duplicates, told, worse_copies
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
 from worldloom.pipeline.operation import Operation
 from worldloom.pipeline.passes.dropped import SCHEMA, dropped_table
+from worldloom.pipeline.passes.split_rows import rows_of_clips
 from worldloom.pipeline.rules import expanded
 from worldloom.pipeline.settings import Compose, Derive
+from worldloom.pipeline.splits import Sides, draw_sides, empty_sides, share_of
 
 BATCH = 16_384
 """Clips whose figures are in memory at once; each batch asks the ledger once per operation."""
@@ -46,16 +48,20 @@ class Chosen:
         clips: what they are made from.
         number: of the clip of each, a row of `clips`.
         operation: what is done to it: empty, `reverse:loop`, `reverse:plain` or `window:<start>:<stop>`.
-        test: whether it is for testing; otherwise for training.
+        side: of each, a number into `sides`.
+        sides: names of the splits, sorted.
         frames: how many it will have.
+        notes: sentences about the splits, for the person at the terminal.
         dropped: clips that are left out, and why; see `worldloom.pipeline.passes.dropped`.
     """
 
     clips: KnownClips
     number: np.ndarray
     operation: list[str]
-    test: np.ndarray
+    side: np.ndarray
+    sides: tuple[str, ...]
     frames: np.ndarray
+    notes: tuple[str, ...] = ()
     dropped: pa.Table = field(default_factory=SCHEMA.empty_table)
 
     def __len__(self) -> int:
@@ -64,7 +70,13 @@ class Chosen:
     def take(self, rows: np.ndarray) -> Chosen:
         """Some of them, in the order given."""
         operation = [self.operation[row] for row in rows.tolist()]
-        return Chosen(self.clips, self.number[rows], operation, self.test[rows], self.frames[rows], self.dropped)
+        number, side, frames = self.number[rows], self.side[rows], self.frames[rows]
+        return replace(self, number=number, operation=operation, side=side, frames=frames)
+
+    def splits(self) -> Counter[str]:
+        """Samples by split, those that have any."""
+        counts = np.bincount(self.side, minlength=len(self.sides)).tolist()
+        return +Counter(dict(zip(self.sides, counts, strict=True)))
 
     def order(self) -> np.ndarray:
         """Where each stands among the others: a hash, so that what is derived does not follow its parent.
@@ -103,8 +115,12 @@ def compose(
     operations: Sequence[Operation],
     ledger: Ledger,
     removed: Sequence[Mapping[str, str]] = (),
+    *,
+    placed: pa.Table | None = None,
 ) -> tuple[Chosen, Tally]:
     """Choose clips, derive others from them, and split.
+
+    Sides are drawn over all clips, chosen or not: another threshold moves no video to another side.
 
     Args:
         rules: configuration of the pass.
@@ -112,12 +128,13 @@ def compose(
         operations: of the job.
         ledger: where figures that conditions name are looked up.
         removed: what was taken down from the dataset, by `key` or by `sha256` of its source.
+        placed: catalog of a dataset whose clips stay in their splits; what belongs to them joins them there.
 
     Returns:
         What to pack, and the pass's line of the table.
 
     Raises:
-        UsageError: a condition that DuckDB does not understand.
+        UsageError: a condition that DuckDB does not understand, an attribute that no clip has, pins at odds.
     """
     reasons = _drop_reasons(rules, clips, operations, ledger, removed)
     kept = np.flatnonzero(reasons.codes < 0)
@@ -126,29 +143,32 @@ def compose(
         keys = np.array(clips.table["key"].take(pa.array(kept)).to_pylist())
         reasons.drop(np.sort(kept[np.argsort(keys, kind="stable")[rules.limit :]]), "over_limit")
         kept = np.flatnonzero(reasons.codes < 0)
-    chosen = _samples(rules, clips, kept)
+    copies = duplicate_groups(clips, ledger, operations, rules, reasons.copies) if rules.duplicates else None
+    sides = draw_sides(rows_of_clips(rules.split, clips, ledger, placed, copies), rules.split)
+    chosen = _samples(rules, clips, kept, sides)
     gone = {row["key"] for row in removed if "key" in row}
     if gone and len(chosen) > len(kept):
         there = np.array([key not in gone for key in chosen.sample_keys()], bool)
         chosen = chosen.take(np.flatnonzero(there))
+    if note := empty_sides(rules.split, chosen.splits()):
+        chosen = replace(chosen, notes=(*chosen.notes, note))
     chosen = replace(chosen, dropped=reasons.table(clips))
     return chosen, Tally.counted("compose", reasons.ends(), out=len(chosen))
 
 
-def _samples(rules: Compose, clips: KnownClips, kept: np.ndarray) -> Chosen:
-    """The clips themselves, then what every rule makes of them."""
-    table = clips.table.take(pa.array(kept))
+def _samples(rules: Compose, clips: KnownClips, kept: np.ndarray, sides: Sides) -> Chosen:
+    """The clips themselves, then what every rule makes of them, on the side of its clip."""
+    table = clips.table.select(["key", "frames"]).take(pa.array(kept))
     keys, frames = table["key"].to_pylist(), table["frames"].to_numpy()
-    units = keys if rules.split.by == "clip" else table["sha256"].to_pylist()
-    test = _is_test(units, rules.split.test)
     rows, made, lengths = [np.arange(len(kept))], [""] * len(kept), [frames]
     for rule in rules.derive:
         derived = list(_derived(keys, frames.tolist(), rule))
         rows.append(np.array([row for row, _, _ in derived], np.int64))
         made += [operation for _, operation, _ in derived]
         lengths.append(np.array([length for _, _, length in derived], np.int64))
-    row = np.concatenate(rows)
-    return Chosen(clips, kept[row], made, test[row], np.concatenate(lengths).astype(np.int64))
+    number = kept[np.concatenate(rows)]
+    length = np.concatenate(lengths).astype(np.int64)
+    return Chosen(clips, number, made, sides.side[number], sides.names, length, sides.notes)
 
 
 def check_conditions(rules: Compose, operations: Sequence[str]) -> None:
@@ -203,30 +223,6 @@ def _columns(parsed: Any) -> Iterator[str]:
     elif isinstance(parsed, list):
         for value in parsed:
             yield from _columns(value)
-
-
-def share_of(text: str) -> float:
-    """A number in [0, 1) that is always the same for the same text: draws do not depend on what else is there."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
-
-
-def empty_split(rules: Compose, chosen: Chosen) -> str:
-    """A word for those whose few sources all fell on one side; empty where both sides have clips or none is wanted."""
-    share, tests = rules.split.test, int(chosen.test.sum())
-    if not len(chosen) or share in (0, 1) or 0 < tests < len(chosen):
-        return ""
-    empty = "train" if tests else "test"
-    return (
-        f"compose.split: no {rules.split.by} fell into '{empty}'. Sides are drawn by hash, so that a video stays on "
-        f"its side when others come; with few videos, take another share than {share:g}"
-    )
-
-
-def _is_test(units: Sequence[str], share: float) -> np.ndarray:
-    """Which units are for testing; with `by: source`, all clips of one video and all derived from them agree."""
-    if share in (0, 1):
-        return np.full(len(units), bool(share))
-    return np.array([share_of(f"split:{unit}") < share for unit in units], bool)
 
 
 def _derived(keys: Sequence[str], frames: Sequence[int], rule: Derive) -> Iterator[tuple[int, str, int]]:

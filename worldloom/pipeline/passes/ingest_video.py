@@ -5,7 +5,6 @@ Two passes over the video: the first finds time stamps, damage and shot changes,
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,17 +19,19 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from worldloom.annotators.shots import find_cuts
-from worldloom.catalogs.cameras import resize_intrinsics
-from worldloom.catalogs.catalog import catalog_row
-from worldloom.catalogs.clip import Annotation, Camera, Caption, Clip, Provenance, clip_key
-from worldloom.catalogs.config import digest
+from worldloom.catalogs.catalog_row import catalog_row
+from worldloom.catalogs.clip import Annotation, Caption, Clip, Provenance, clip_key
 from worldloom.catalogs.errors import BadInput
-from worldloom.catalogs.sample import camera_arrays, clip_to_members, subjects_arrays, write_npz
-from worldloom.catalogs.video import Encoder, VideoInfo, cfr_index, conforms, decode_source, probe
+from worldloom.catalogs.probe import rate_of
+from worldloom.catalogs.sample import clip_to_members
+from worldloom.catalogs.video import Encoder, VideoInfo, cfr_index
+from worldloom.pipeline.film import Film
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.parcel import RECIPE, pack_parcel
+from worldloom.pipeline.passes.given import Given, is_cropped, source_digest
 from worldloom.pipeline.settings import AnySource, Ingest
-from worldloom.pipeline.sources.source import Source, SourceItem, file_sha256
+from worldloom.pipeline.sources.footage import Footage, Known, Workplace
+from worldloom.pipeline.sources.source import Source, SourceItem
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,10 @@ def _ingested(payload: Mapping[str, Any]) -> dict[str, Any]:
     layout = Layout(payload["out"])
     source: Source = TypeAdapter(AnySource).validate_python(item.source)
     with layout.scratch() as scratch:
-        truth = None
-        path = Path(item.path)
-        if item.plan:
-            path = scratch / "world.mp4"
-            truth = source.render(item, path)
-        sha256 = source.plan_sha256(item) if item.plan else file_sha256(path)
-        video = _Video(item, source, rules, layout, path, sha256, truth)
+        footage = source.footage(item, Workplace(scratch, layout.downloads()))
+        video = _Video(item, source, rules, layout, footage)
         clips = video.clips(scratch)
-        about = [_about(clip) for clip in clips]
+        about = [video.about(clip) for clip in clips]
         for clip in clips:
             assert isinstance(clip.video, Path)
             layout.store.take(clip.video, layout.video_name(rules.recipe(), clip.key))
@@ -105,7 +101,7 @@ def _ingested(payload: Mapping[str, Any]) -> dict[str, Any]:
     for clip in clips:
         files = {**_record_members(clip), RECIPE: rules.recipe().encode()}
         members |= {f"{clip.key}/{name}": data for name, data in files.items()}
-    facts = video.facts | {"clips": about, "given": list(source.gives()), "sha256": sha256}
+    facts = video.facts | {"clips": about, "sha256": video.provenance.sha256}
     return {"facts": facts, "payload": pack_parcel(members)}
 
 
@@ -113,64 +109,61 @@ def _record_members(clip: Clip) -> dict[str, bytes]:
     return clip_to_members(replace(clip, video=None))
 
 
-def _about(clip: Clip) -> dict[str, Any]:
-    """What the driver needs to know about a clip."""
-    assert isinstance(clip.video, Path)
-    return {
-        "key": clip.key,
-        "source": _source_digest(clip),
-        "bytes": clip.video.stat().st_size,
-        "row": catalog_row(clip),
-    }
-
-
-def _source_digest(clip: Clip) -> str:
-    """What annotations of the clip depend on beside their recipes: its source, its frames, and what the source gave."""
-    arrays = {"pts_s": clip.pts_s, **camera_arrays(clip.camera)}
-    if clip.subjects is not None:
-        arrays |= {f"subjects_{name}": value for name, value in subjects_arrays(clip.subjects).items()}
-    return digest([clip.provenance.sha256, hashlib.sha256(write_npz(arrays)).hexdigest()])
-
-
 class _Video:
-    """The work on one video; `facts` says afterwards what was seen."""
+    """The work on one footage; `facts` says afterwards what was seen."""
 
-    def __init__(
-        self,
-        item: SourceItem,
-        source: Source,
-        rules: Ingest,
-        layout: Layout,
-        path: Path,
-        sha256: str,
-        truth: Clip | None,
-    ) -> None:
-        self.item, self.source, self.rules, self.layout = item, source, rules, layout
-        self.path, self.sha256, self.truth = path, sha256, truth
-        self.info: VideoInfo = probe(path)
-        trajectory = source.trajectory(item)
-        self.camera = trajectory.camera(self.info.width, self.info.height) if trajectory is not None else None
-        if truth is not None and "pose" in source.gives():
-            self.camera = truth.camera
-        cut = rules.shots and self.camera is None and truth is None
-        self.survey = _survey(path, self.info, cut=cut)
-        self.fps = Fraction(rules.fps).limit_denominator(1001) if rules.fps is not None else self.info.fps
+    def __init__(self, item: SourceItem, source: Source, rules: Ingest, layout: Layout, footage: Footage) -> None:
+        self.item, self.rules, self.layout, self.footage = item, rules, layout, footage
+        self.film = Film(footage, item.uri)
+        self.info: VideoInfo = self.film.info
+        known = source.known(item, self.info)
+        self.given = Given.of(item.kind, self.info, known, footage.truth, source.gives())
+        self.provenance = self._provenance(known)
+        cut = rules.shots and footage.cuttable and self.given.camera is None and self.given.record is None
+        self.survey = _survey(self.film, item.uri, cut=cut)
+        own = _rate_of_frames(self.survey, self.info)
+        self.fps = Fraction(rules.fps).limit_denominator(1001) if rules.fps is not None else own
         self.size = stored_size(self.info, rules.height)
         self.facts: dict[str, Any] = {"shots": len(self.survey.cuts) + 1, "damaged": self.survey.damaged}
+        self._answered: dict[str, list[str]] = {}
+
+    def _provenance(self, known: Known) -> Provenance:
+        if known.provenance is not None:
+            return known.provenance
+        item, footage = self.item, self.footage
+        return Provenance(
+            kind=item.kind,
+            uri=footage.uri or item.uri,
+            sha256=footage.digest(),
+            licence=item.licence,
+            retrieved_at=footage.retrieved_at or item.retrieved_at(),
+            stream=self.info.stream,
+            operations=footage.truth.provenance.operations if footage.truth is not None else (),
+        )
+
+    def about(self, clip: Clip) -> dict[str, Any]:
+        """What the driver needs to know about a clip."""
+        assert isinstance(clip.video, Path)
+        return {
+            "key": clip.key,
+            "source": source_digest(clip),
+            "bytes": clip.video.stat().st_size,
+            "given": self._answered[clip.key],
+            "row": catalog_row(clip),
+        }
 
     def clips(self, scratch: Path) -> list[Clip]:
         """Encode every part into `scratch`; records of the clips in order."""
-        if self.camera is not None and len(self.camera) != len(self.survey.pts):
-            message = f"{len(self.camera)} cameras belong to it, and it has {len(self.survey.pts)} frames"
-            raise BadInput("bad_poses", message, where=self.item.uri)
+        self.given.check(len(self.survey.pts), self.item.uri)
         parts, short = self._parts()
         self.facts["too_short"] = short
         if not parts:
             raise self._nothing_left()
-        drafts = [scratch / f"{number}.mp4" for number in range(len(parts))]
+        drafts = [scratch / f"clip-{number}.mp4" for number in range(len(parts))]
         copied = self._may_be_copied(parts)
         if copied:
-            shutil.copyfile(self.path, drafts[0])
+            assert self.footage.video is not None
+            shutil.copyfile(self.footage.video, drafts[0])
         else:
             self._encode(parts, drafts)
         clips = [self._record(part, copied=copied) for part in parts]
@@ -188,7 +181,7 @@ class _Video:
             if first == end:
                 continue
             frames = len(cfr_index(pts_s[first:end], self.fps))
-            pieces = ceil(frames / self.fps / self.rules.max_seconds - 1e-9) if self.truth is None else 1
+            pieces = ceil(frames / self.fps / self.rules.max_seconds - 1e-9) if self.footage.truth is None else 1
             edges = [first + round(i * (end - first) / pieces) for i in range(pieces + 1)]
             for start, stop in pairwise(edges):
                 index = cfr_index(pts_s[start:stop], self.fps) + start
@@ -208,10 +201,14 @@ class _Video:
         return BadInput("too_short", f"{seconds:.2f} s in {self.facts['shots']} shots, {wanted}", where=self.item.uri)
 
     def _may_be_copied(self, parts: list[Part]) -> bool:
-        whole = len(parts) == 1 and np.array_equal(parts[0].index, np.arange(len(self.survey.pts)))
+        whole = self._is_whole(parts[0]) and len(parts) == 1
         unchanged = self.size == (self.info.width, self.info.height) and self.fps == self.info.fps
         sound = not self.survey.damaged and not self.survey.error
-        return whole and unchanged and sound and conforms(self.path)
+        return whole and unchanged and sound and self.film.conforms()
+
+    def _is_whole(self, part: Part) -> bool:
+        """Whether it has every frame that there is, once."""
+        return np.array_equal(part.index, np.arange(len(self.survey.pts)))
 
     def _encode(self, parts: list[Part], drafts: list[Path]) -> None:
         shown: dict[int, tuple[int, int]] = {}
@@ -221,7 +218,7 @@ class _Video:
         last = {number: int(part.index[-1]) for number, part in enumerate(parts)}
         encoder: Encoder | None = None
         try:
-            for frame, (_, rgb) in enumerate(decode_source(self.path, self.info.stream)):
+            for frame, (_, rgb) in enumerate(self.film.frames()):
                 if frame not in shown:
                     continue
                 number, count = shown[frame]
@@ -238,30 +235,36 @@ class _Video:
                 encoder.abandon()
 
     def _record(self, part: Part, *, copied: bool) -> Clip:
-        survey, item, (width, height) = self.survey, self.item, self.size
-        pts = survey.pts
-        key = clip_key(self.sha256, self.info.stream, int(pts[part.start]), int(pts[part.stop - 1]))
-        operations = list(self.truth.provenance.operations) if self.truth is not None else []
-        if (part.start, part.stop) != (0, len(pts)):
+        survey, (width, height) = self.survey, self.size
+        key = self._key(part)
+        operations = list(self.provenance.operations)
+        if (part.start, part.stop) != (0, len(survey.pts)):
             operations.append(f"cut:{part.start}:{part.stop}")
-        provenance = Provenance(
-            kind=item.kind,
-            uri=item.uri,
-            sha256=self.sha256,
-            licence=item.licence,
-            retrieved_at=item.retrieved_at(),
-            stream=self.info.stream,
-            span_s=(float(survey.pts_s[part.start]), float(survey.pts_s[part.stop - 1])),
-            operations=tuple(operations),
-        )
+        provenance = replace(self.provenance, operations=tuple(operations), span_s=self._span(part))
         clip = Clip(key, self.fps, len(part.index), height, width, survey.pts_s[part.index], provenance)
         clip.annotations["ingest"] = self._ingest_line(copied=copied)
         if survey.damaged:
             clip.quality["damaged"] = float(survey.damaged)
-        if item.caption:
-            clip.captions = [Caption(item.caption, f"source:{item.kind}")]
-        self._give(clip, part)
+        if self.item.caption:
+            clip.captions = [Caption(self.item.caption, f"source:{self.item.kind}")]
+        clip.attributes = dict(self.item.attributes)
+        self._answered[key] = self.given.give(clip, part.index)
         return clip
+
+    def _key(self, part: Part) -> str:
+        if self.footage.key and self._is_whole(part) and self.fps == self.info.fps:
+            return self.footage.key
+        pts = self.survey.pts
+        first, last = int(pts[part.start]), int(pts[part.stop - 1])
+        return clip_key(self.footage.digest(), self.info.stream, first, last, self.film.choice)
+
+    def _span(self, part: Part) -> tuple[float, float]:
+        known, record = self.provenance.span_s, self.given.known.record
+        if record is not None and len(record.pts_s) == len(self.survey.pts):
+            return float(record.pts_s[part.start]), float(record.pts_s[part.stop - 1])
+        if known != (0.0, 0.0):
+            return known
+        return float(self.survey.pts_s[part.start]), float(self.survey.pts_s[part.stop - 1])
 
     def _ingest_line(self, *, copied: bool) -> Annotation:
         info, survey = self.info, self.survey
@@ -278,33 +281,20 @@ class _Video:
             notes["error"] = survey.error
         return Annotation("ok", "copy" if copied else "encode", "1", notes=notes)
 
-    def _give(self, clip: Clip, part: Part) -> None:
-        """What the source knows about the frames, through the same index map."""
-        line = Annotation("ok", f"source:{self.item.kind}", "1")
-        if self.camera is not None:
-            same = is_cropped((self.info.width, self.info.height), self.size)
-            scale = (1.0, 1.0) if same else (clip.width / self.info.width, clip.height / self.info.height)
-            clip.camera = camera_at(self.camera, part.index, *scale)
-            clip.annotations["pose"] = line
-        if self.truth is not None and "subjects" in self.source.gives():
-            clip.subjects = self.truth.subjects
-            clip.annotations["subjects"] = line
-
     def _keep_truth(self, clip: Clip, scratch: Path) -> None:
-        if self.truth is None:
+        truth = self.footage.truth
+        if truth is None:
             return
-        if self.truth.frames != clip.frames:
-            raise RuntimeError(f"{self.truth.frames} frames were rendered and {clip.frames} came out of ingest")
-        truth = replace(
-            self.truth, key=clip.key, provenance=clip.provenance, pts_s=clip.pts_s, fps=clip.fps, video=None
-        )
+        if truth.frames != clip.frames:
+            raise RuntimeError(f"{truth.frames} frames were rendered and {clip.frames} came out of ingest")
+        truth = replace(truth, key=clip.key, provenance=clip.provenance, pts_s=clip.pts_s, fps=clip.fps, video=None)
         draft = scratch / "truth.zip"
         draft.write_bytes(pack_parcel(clip_to_members(truth)))
         self.layout.store.take(draft, self.layout.truth_name(self.rules.recipe(), clip.key))
 
 
-def _survey(path: Path, info: VideoInfo, *, cut: bool) -> Survey:
-    source = decode_source(path, info.stream, exact=False)
+def _survey(film: Film, where: str, *, cut: bool) -> Survey:
+    source = film.frames(exact=False)
     pts: list[int] = []
 
     def pictures() -> Iterator[np.ndarray]:
@@ -319,9 +309,18 @@ def _survey(path: Path, info: VideoInfo, *, cut: bool) -> Survey:
         for _ in pictures():
             pass
     if not pts:
-        raise BadInput("no_frames", f"not one frame can be decoded {source.error}".strip(), where=path.name)
+        raise BadInput("no_frames", f"not one frame can be decoded {source.error}".strip(), where=where)
     times = np.asarray(pts, np.int64)
-    return Survey(times, times * float(info.time_base), cuts, source.damaged, source.error)
+    return Survey(times, times * float(film.info.time_base), cuts, source.damaged, source.error)
+
+
+def _rate_of_frames(survey: Survey, info: VideoInfo) -> Fraction:
+    """The rate of what came out of the decoder, which is that of the packets unless these lie or were not all read.
+
+    A frame that does not decode leaves a gap, and says nothing about the rate.
+    """
+    complete = len(survey.pts) == info.frames or bool(survey.error)
+    return rate_of(survey.pts, info.time_base, info.fps)[0] if complete and not survey.damaged else info.fps
 
 
 def stored_size(info: VideoInfo, height: int | None) -> tuple[int, int]:
@@ -343,28 +342,3 @@ def fit(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if is_cropped((rgb.shape[1], rgb.shape[0]), size):
         return np.ascontiguousarray(rgb[:height, :width])
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def is_cropped(source: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Whether `fit` leaves the scale alone: (width, height) differ by at most the odd row or column."""
-    return 0 <= source[0] - size[0] <= 1 and 0 <= source[1] - size[1] <= 1
-
-
-def camera_at(camera: Camera, index: np.ndarray, scale_x: float, scale_y: float) -> Camera:
-    """The camera at frames `index`, its intrinsics for a picture scaled by these factors.
-
-    Args:
-        camera: of n source frames.
-        index: (T,) source frame of each frame.
-        scale_x: width of the clip over width of the source.
-        scale_y: the same for heights.
-    """
-    per_frame = {
-        name: value[index]
-        for name in (
-            "c2w", "confidence", "valid", "translation_known", "scale_group", "sigma_position", "sigma_rotation_deg",
-            "median_depth",
-        )
-        if (value := getattr(camera, name)) is not None
-    }  # fmt: skip
-    return replace(camera, **per_frame, intrinsics=resize_intrinsics(camera.intrinsics[index], scale_x, scale_y))

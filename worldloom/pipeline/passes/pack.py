@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,7 @@ def pack(
     before: Manifest | None,
     *,
     append: bool = False,
+    tables: Sequence[Tally] = (),
 ) -> Packed:
     """Write the shards that are not there yet, then commit a manifest if it names anything new.
 
@@ -65,11 +66,12 @@ def pack(
         operations: of the job.
         before: the dataset as it was when the samples were chosen: what was taken down since makes the commit fail.
         append: leave the shards of the dataset as they are, and pack only samples that are in none of them.
+        tables: lines of the passes before; the card tells what they left out.
 
     Raises:
         ManifestConflict: somebody else committed since `before`.
     """
-    there = _catalog(work, before) if append and before is not None else None
+    there = catalog_of(work, before) if append and before is not None else None
     if there is not None:
         chosen = _without(chosen, set(there["key"].to_pylist()))
     shards = list(plan_shards(chosen, operations, work.job.pack, work.job.ingest.crf))
@@ -100,18 +102,36 @@ def pack(
     if problem:
         packed.notes.append(f"{problem}; nothing was committed. The same command tries again.")
     elif shards:
-        _commit(work, [written[shard.name] for shard in shards], before, there, packed)
+        entries = [written[shard.name] for shard in shards]
+        _commit(work, entries, before, there, packed, left_out(tables))
     else:
         packed.notes.append(
             "no clip was chosen, so there is nothing to pack" if there is None else "there is nothing new to append"
         )
     if not packed.committed and (last := latest_or_none(work.layout.dataset)) is not None:
         packed.manifest = last.number
-        renew_card(work.layout.dataset)  # killed between the commit and the card
+        renew_card(work.layout.dataset, left_out(tables))  # killed between the commit and the card
     return packed
 
 
-def _catalog(work: Work, manifest: Manifest) -> pa.Table:
+def left_out(tables: Sequence[Tally]) -> list[dict[str, Any]]:
+    """What passes and operations did not take, by reason, most first; a clip that has no label is none of it.
+
+    Args:
+        tables: lines of a run.
+    """
+    rows = []
+    for tally in tables:
+        for ended in ("dropped", "failed"):
+            if tally.name == "annotate" and not tally.part_of:
+                continue  # its operations have lines of their own, with the reasons
+            for reason, count in sorted(getattr(tally, ended).items(), key=lambda one: (-one[1], one[0])):
+                rows.append({"pass": tally.name, "ended": ended, "reason": reason or "unnamed", "rows": count})
+    return rows
+
+
+def catalog_of(work: Work, manifest: Manifest) -> pa.Table:
+    """The catalog of the dataset that the job adds to."""
     return open_catalog(open_store(work.layout.dataset), manifest)
 
 
@@ -172,7 +192,12 @@ def _row(shard: PlannedShard) -> dict[str, Any]:
 
 
 def _commit(
-    work: Work, entries: Sequence[Entry], before: Manifest | None, there: pa.Table | None, packed: Packed
+    work: Work,
+    entries: Sequence[Entry],
+    before: Manifest | None,
+    there: pa.Table | None,
+    packed: Packed,
+    lost: Sequence[Mapping[str, Any]],
 ) -> None:
     """Catalog, manifest, card; nothing where the latest manifest names the same shards.
 
@@ -182,6 +207,7 @@ def _commit(
         before: the dataset as it is.
         there: its catalog, where the shards are added to it.
         packed: told what was committed.
+        lost: what the passes before left out, for the card.
     """
     dataset = work.layout.dataset
     old = before.shards if before is not None and there is not None else ()
@@ -201,7 +227,7 @@ def _commit(
         notes=_kept_notes(before),
     )
     commit(dataset, manifest)
-    write_card(dataset)
+    write_card(dataset, left_out=lost)
     packed.manifest, packed.committed = manifest.number, True
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from worldloom.catalogs.catalog import catalog_row, catalog_table
+from worldloom.catalogs.catalog import catalog_table
+from worldloom.catalogs.catalog_row import catalog_row
 from worldloom.catalogs.clip import Clip
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import clip_to_members

@@ -70,7 +70,7 @@ def plan_shards(chosen: Chosen, operations: Sequence[Operation], rules: Pack, cr
     recipes = _recipes(chosen, operations, crf, edges)
     number, last = 0, ""
     for (start, stop), recipe in zip(edges, recipes, strict=True):
-        split = "test" if chosen.test[start] else "train"
+        split = chosen.sides[chosen.side[start]]
         number = number + 1 if split == last else 0
         last = split
         samples = chosen.take(np.arange(start, stop))
@@ -79,14 +79,14 @@ def plan_shards(chosen: Chosen, operations: Sequence[Operation], rules: Pack, cr
 
 
 def _buckets(chosen: Chosen, bucket_by: Sequence[str]) -> list[np.ndarray]:
-    """What decides which samples may share a shard, the first counting most; `test` comes before `train`."""
+    """What decides which samples may share a shard, the first counting most; splits in the order of their names."""
     length = np.maximum(SHORTEST_LENGTH_BUCKET, chosen.frames)
     kinds = {
         "resolution": [chosen.clips.column(name)[chosen.number] for name in ("width", "height")],
         "frames": [chosen.frames],
         "length": [1 << np.ceil(np.log2(length)).astype(np.int64)],
     }
-    return [~chosen.test, *(column for name in bucket_by for column in kinds[name])]
+    return [chosen.side, *(column for name in bucket_by for column in kinds[name])]
 
 
 def _sizes(chosen: Chosen, operations: Sequence[Operation]) -> np.ndarray:

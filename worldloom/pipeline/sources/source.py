@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from worldloom.catalogs.config import Strict, digest
-from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.catalogs.errors import UsageError
+from worldloom.catalogs.storage import is_remote
+from worldloom.pipeline.sources.footage import Footage, Known, Workplace
 
 if TYPE_CHECKING:
-    from worldloom.catalogs.clip import Clip
     from worldloom.catalogs.formats.trajectory import Trajectory
+    from worldloom.catalogs.video import VideoInfo
+
+PLACES = ("path", "poses", "videos", "plans", "seed", "list", "model", "images", "records")
+"""Keys of a source's configuration that say where it lies: they are part of the name of each of its items."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class SourceItem:
         problem: reason and sentence, where the source already knows that this cannot become a clip.
         plan: of a rendered world, plain data.
         made_by: what renders it, with its version.
+        detail: plain data by which the source finds it again in the worker: an episode, a member of an archive, a span.
+        attributes: further columns that the source has about it, plain; they reach the catalog.
+        stamp: digest of the names, sizes and times of files beyond `path` and `sidecars`.
+        settings: digest of the source's configuration as far as it decides what becomes of the item; `Source.listed`
+            fills it in.
     """
 
     source: dict[str, Any]
@@ -44,6 +53,10 @@ class SourceItem:
     problem: tuple[str, str] | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     made_by: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, str | float | bool] = field(default_factory=dict)
+    stamp: str = ""
+    settings: str = ""
 
     @property
     def kind(self) -> str:
@@ -53,9 +66,7 @@ class SourceItem:
     @property
     def id(self) -> str:
         """Name of the item in the ledger: kind, place of the source, and URI."""
-        place = {
-            key: value for key, value in self.source.items() if key in ("path", "poses", "videos", "plans", "seed")
-        }
+        place = {key: value for key, value in self.source.items() if key in PLACES}
         return f"{self.kind}:{digest(place, length=8)}:{self.uri}"
 
     def fingerprint(self) -> str:
@@ -69,11 +80,13 @@ class SourceItem:
                 except OSError:
                     files.append([Path(path).name, -1, -1])
         told = [self.licence, self.caption, list(self.problem or ()), self.source.get("give", [])]
-        return digest([files, told, self.plan, self.made_by])
+        # What an item does not have leaves no trace: the rows of earlier versions stay answers.
+        more = [one for one in (self.detail, self.attributes, self.stamp, self.settings) if one]
+        return digest([files, told, self.plan, self.made_by, *more])
 
     def retrieved_at(self) -> str:
-        """Time of the file, ISO 8601 in UTC; empty for a rendered world."""
-        if not self.path:
+        """Time of the file, ISO 8601 in UTC; empty for what is none: a rendered world, an address."""
+        if not self.path or is_remote(self.path):
             return ""
         seconds = Path(self.path).stat().st_mtime
         return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
@@ -88,6 +101,9 @@ class Source(Strict):
 
     licence: str = ""
 
+    execution_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of the configuration that change how items are fetched, and nothing about their clips."""
+
     @abstractmethod
     def items(self) -> Iterator[SourceItem]:
         """One item per video, in a fixed order; things that are no video are items as well."""
@@ -97,24 +113,52 @@ class Source(Strict):
         return {}
 
     def gives(self) -> tuple[str, ...]:
-        """Operations that the source answers by itself, e.g. `pose`."""
+        """Operations that the source answers by itself for those items where it can, e.g. `pose`."""
         return ()
 
+    def listed(self) -> Iterator[SourceItem]:
+        """The items as a run takes them: each knows what of the source's configuration decides its clips."""
+        told = self._settings()
+        for item in self.items():
+            yield replace(item, settings=told) if told else item
+
+    def _settings(self) -> str:
+        free = {"kind", "licence", "give", *PLACES, *self.execution_keys}
+        values = self.model_dump(mode="json", exclude_defaults=True, exclude=free)
+        return digest(values) if values else ""
+
+    def footage(self, item: SourceItem, workplace: Workplace) -> Footage:
+        """The pictures of an item, fetched or rendered where they are not there yet; called in the worker.
+
+        Args:
+            item: one of `items`, without a problem.
+            workplace: where files may go.
+
+        Raises:
+            BadInput: it cannot become a clip, for this reason; the item is dropped. Anything else fails its row, which
+                can be tried again.
+        """
+        return Footage(video=Path(item.path))
+
+    def known(self, item: SourceItem, info: VideoInfo) -> Known:
+        """What the source knows about the frames of an item; called in the worker.
+
+        Args:
+            item: one of `items`, without a problem.
+            info: of its footage: size in pixels, rate, number of frames.
+
+        Raises:
+            BadInput: a file beside it cannot be read.
+        """
+        return Known(trajectory=self.trajectory(item))
+
     def trajectory(self, item: SourceItem) -> Trajectory | None:
-        """Cameras of the frames of the item's video, row i for frame i; None where the source knows none.
+        """Cameras of the frames of an item, row i for frame i: all that sources with nothing but cameras implement.
 
         Raises:
             BadInput: the sidecar cannot be read.
         """
         return None
-
-    def render(self, item: SourceItem, video: Path) -> Clip | None:
-        """Write the video of an item that has none yet, and return everything that is true of it."""
-        return None
-
-    def plan_sha256(self, item: SourceItem) -> str:
-        """Hex digest that stands for the file of an item that is rendered from a plan."""
-        return digest(item.plan, length=64)
 
     def check(self, where: str, fps: float | None, height: int | None, max_seconds: float) -> None:
         """Refuse what cannot work before anything runs.
@@ -156,7 +200,7 @@ def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
         UsageError: a folder in it cannot be listed.
     """
     inside = os.path.realpath(root)
-    for folder, names, files in os.walk(root, followlinks=False, onerror=_refuse):
+    for folder, names, files in os.walk(root, followlinks=False, onerror=refuse_unlisted):
         names[:] = sorted(name for name in names if not name.startswith(".")) if recursive else []
         if not _is_below(inside, folder):
             names.clear()
@@ -168,7 +212,12 @@ def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
                 yield path
 
 
-def _refuse(error: OSError) -> None:
+def refuse_unlisted(error: OSError) -> None:
+    """What `os.walk` is to do about a folder that it cannot list: files in it would be missing without a word.
+
+    Raises:
+        UsageError: always, naming the folder.
+    """
     remedy = "make it readable, or take it out of the source"
     raise UsageError(f"{error.filename}: cannot be listed ({error.strerror}); {remedy}") from None
 
@@ -176,15 +225,3 @@ def _refuse(error: OSError) -> None:
 def _is_below(root: str, path: str | Path) -> bool:
     """Whether a path, its links followed, lies in a folder; a link that leads back to itself lies where it is."""
     return Path(os.path.realpath(path)).is_relative_to(root)
-
-
-def file_sha256(path: str | Path) -> str:
-    """Hex digest of a file.
-
-    Raises:
-        BadInput: `not_video`, it is a pipe, a device or a folder, which may never end.
-    """
-    if Path(path).exists() and not Path(path).is_file():
-        raise BadInput("not_video", "a pipe, a device or a folder, no file", where=path)
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

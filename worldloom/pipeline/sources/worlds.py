@@ -12,10 +12,10 @@ from pydantic import Field
 
 from worldloom.catalogs.config import load, read_yaml
 from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.sources.footage import Footage, Workplace
 from worldloom.pipeline.sources.source import Source, SourceItem
 
 if TYPE_CHECKING:
-    from worldloom.catalogs.clip import Clip
     from worldloom.synth.plan import WorldPlan
 
 
@@ -62,13 +62,19 @@ class WorldsSource(Source):
         ]
 
     def items(self) -> Iterator[SourceItem]:
-        """One item per plan."""
+        """One item per plan; its place is the attribute `scene`, what it was drawn for is `plan`."""
         from worldloom.synth.render import VERSION
 
         source = self.model_dump(mode="json")
         for plan in self.worlds():
             values = plan.model_dump(mode="json")
-            yield SourceItem(source, plan.name, licence=self.licence, plan=values, made_by=f"renderer {VERSION}")
+            attributes: dict[str, str | float | bool] = {"scene": plan.place}
+            if plan.kind:
+                attributes["plan"] = plan.kind
+            made_by = f"renderer {VERSION}"
+            yield SourceItem(
+                source, plan.name, licence=self.licence, plan=values, made_by=made_by, attributes=attributes
+            )
 
     def check(self, where: str, fps: float | None, height: int | None, max_seconds: float) -> None:
         """Truth is known frame by frame, so worlds must be rendered as the clips shall be."""
@@ -85,18 +91,15 @@ class WorldsSource(Source):
                 continue
             raise UsageError(f"{where}: world '{plan.name}' {what}")
 
-    def plan_sha256(self, item: SourceItem) -> str:
-        """Digest of the plan's row."""
-        from worldloom.synth.plan import WorldPlan
-
-        return WorldPlan.model_validate(item.plan).sha256
-
-    def render(self, item: SourceItem, video: Path) -> Clip:
-        """Render the world of the item into `video`; the clip holds everything that is true of it."""
+    def footage(self, item: SourceItem, workplace: Workplace) -> Footage:
+        """Render the world of the item; its plan stands for the file, and its truth comes along."""
         from worldloom.synth.plan import WorldPlan
         from worldloom.synth.render import render_world
 
-        return render_world(WorldPlan.model_validate(item.plan), video)
+        plan = WorldPlan.model_validate(item.plan)
+        video = workplace.scratch / "world.mp4"
+        truth = render_world(plan, video)
+        return Footage(video=video, sha256=plan.sha256, cuttable=False, truth=truth)
 
 
 @cache
