@@ -100,14 +100,15 @@ def failed(figures: dict[str, float]) -> set[str]:
 def pan() -> list[np.ndarray]:
     """A walk past a painted wall, 24 frames."""
     rng = np.random.default_rng(3)
-    layers = [cv2.resize(rng.integers(0, 255, (r, 2 * r, 3)).astype(np.float32), (512, 144)) for r in (6, 24, 96)]
-    wall = np.clip(sum(layers) / 3 * 1.3 - 30, 0, 255).astype(np.uint8)
+    blocks = rng.integers(0, 2, (6, 21, 3)).astype(np.uint8).repeat(24, 0).repeat(24, 1)[:, :504] * 130
+    marks = cv2.resize(rng.integers(0, 90, (72, 252, 3), dtype=np.uint8), (504, 144))
+    wall = blocks + marks + 20
     return [wall[:, 8 * i : 8 * i + 256] for i in range(24)]
 
 
 def spoilt(pan: list[np.ndarray], how: str) -> list[np.ndarray]:
     black = ((20, 20), (0, 0), (0, 0))
-    bright = [np.clip(one.astype(np.int16) + 150, 0, 255).astype(np.uint8) for one in pan]
+    bright = [np.clip(one.astype(np.int16) + 200, 0, 255).astype(np.uint8) for one in pan]
     captioned = [one.copy() for one in pan]
     for one in captioned:
         cv2.putText(one, "a caption", (40, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, 0), 5)
@@ -117,7 +118,7 @@ def spoilt(pan: list[np.ndarray], how: str) -> list[np.ndarray]:
         "too_dark": [one // 12 for one in pan],
         "burnt_out": bright,
         "no_contrast": [(one // 32 + 100).astype(np.uint8) for one in pan],
-        "blurred": [cv2.GaussianBlur(one, (0, 0), 4) for one in pan],
+        "blurred": [cv2.GaussianBlur(one, (0, 0), 6) for one in pan],
         "static": [pan[12 * (i // 12)] for i in range(24)],
         "letterboxed": [np.pad(one, black) for one in pan],
         "overlaid_text": captioned,
