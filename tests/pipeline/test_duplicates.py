@@ -16,7 +16,7 @@ from worldloom.pipeline.copies import Match
 from worldloom.pipeline.duplicates import Copies, duplicate_groups, find_duplicates, groups_of, worse_copies
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.likeness import Duplicates
-from worldloom.pipeline.passes.compose import compose
+from worldloom.pipeline.passes.compose import Chosen, compose
 from worldloom.pipeline.passes.dropped import read_dropped, write_dropped
 from worldloom.pipeline.rules import RULES, SETS
 from worldloom.pipeline.run import run_job
@@ -188,3 +188,23 @@ def test_what_cannot_be_is_refused_before_anything_runs(
     source = {"kind": "folder", "path": str(videos), "licence": "none"}
     with pytest.raises(UsageError, match=message):
         run_job(make_job(sources=[source], **values), dry_run=True)
+
+
+def side_names(chosen: Chosen) -> list[str]:
+    return [chosen.sides[side] for side in chosen.side.tolist()]
+
+
+@pytest.mark.parametrize("keep", ["best", "all"])
+def test_copies_never_lie_on_both_sides_of_a_split(tmp_path: Path, keep: Any) -> None:
+    # Every second clip is a copy of the one before it that shares a third: too little to be dropped for.
+    pairs = [clip(2 * n + k, walk(n, 4 * k, 6 + 4 * k)) for n in range(14) for k in range(2)]
+    job = known(tmp_path, pairs)
+    rules = Compose.model_validate({"duplicates": {"keep": keep}, "split": {"by": "source", "test": 0.5}})
+    chosen, _ = compose(rules, job.clips, job.operations, job.ledger)
+    sides: dict[int, set[str]] = {}
+    for number, side in zip(chosen.number.tolist(), side_names(chosen), strict=True):
+        sides.setdefault(int(job.clips.table["key"][number].as_py()) // 2, set()).add(side)
+    assert len(chosen) == 28 and all(len(one) == 1 for one in sides.values())
+    assert len({next(iter(one)) for one in sides.values()}) == 2
+    apart, _ = compose(rules.model_copy(update={"duplicates": None}), job.clips, job.operations, job.ledger)
+    assert side_names(apart) != side_names(chosen), "without the copies known, some lie on both"
