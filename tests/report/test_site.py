@@ -94,7 +94,7 @@ def test_no_file_names_another_machine(hostile: Path, run: Path) -> None:
     for file in texts:
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
         assert not re.search(r"https?://|wss?://|[\"'(]//", text), file
-        assert "url(" not in text and "@import" not in text, file
+        assert not re.search(r"url\((?!#)", text) and "@import" not in text, file
         assert "fetch(" not in text and "XMLHttpRequest" not in text and "eval(" not in text, file
         assert "innerHTML" not in text and "insertAdjacentHTML" not in text and "document.write" not in text, file
 
