@@ -44,6 +44,30 @@ def test_a_span_has_the_frames_from_its_first_to_before_its_last(video: Path, fi
     assert film.info.duration_s == pytest.approx(len(wanted) / 10)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("open-gop.mp4", {"bf": "3", "x264-params": "open-gop=1"}),
+        ("pyramid.mp4", {"bf": "4", "b-pyramid": "normal"}),
+        ("reordered.ts", {"bf": "2"}),
+        ("reordered.avi", {"bf": "2"}),
+        ("reordered.mkv", {"bf": "3", "x264-params": "open-gop=1"}),
+    ],
+)
+def test_no_frame_of_a_span_is_lost_to_seeking(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    """Key frames that are shown after others that are decoded later, transport streams, packets without a PTS."""
+    path = write_video(tmp_path / name, 30, options=options)
+    whole = list(Film(Footage(video=path), "a").frames())
+    tick_s = float(Film(Footage(video=path), "a").info.time_base)
+    for first in range(29):
+        wanted = whole[first : first + 3]
+        edges = (wanted[0][0] * tick_s, (wanted[-1][0] + 0.5 * (whole[1][0] - whole[0][0])) * tick_s)
+        found = list(Film(Footage(video=path, span_s=edges), "a").frames())
+        assert [pts for pts, _ in found] == [pts for pts, _ in wanted], first
+        for (_, one), (_, other) in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_a_span_beyond_the_end_is_told_where_the_frames_lie(video: Path) -> None:
     with pytest.raises(BadInput, match=r"no frame from 7.000 to 8.000 s, its frames lie from 0.000 to 5.900 s"):
         Film(Footage(video=video, span_s=(7.0, 8.0)), "a")

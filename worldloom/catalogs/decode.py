@@ -18,6 +18,10 @@ _FLAGS = av.video.reformatter.Interpolation
 _EXACT = int(_FLAGS.BICUBIC | _FLAGS.ACCURATE_RND | _FLAGS.FULL_CHR_H_INT)
 
 
+_SEEKS = 4
+"""Tried to begin near a stretch: at it, and 3, 15 and 63 s before; then the whole file is decoded up to it (ours)."""
+
+
 class Converter:
     """Turns decoded frames into upright (H, W, 3) uint8 RGB; matrix and range as the frame is tagged.
 
@@ -66,13 +70,8 @@ class SourceFrames:
         self.error = ""
         self._limits = limits or VideoLimits()
         self._exact = exact
-        self._where = None if isinstance(path, bytes) else Path(path)
-        self._container = open_video(path, self._limits)
-        try:
-            self._stream = choose_stream(self._container, stream, self._limits, self._where)
-        except BaseException:
-            self._container.close()
-            raise
+        self._path = path
+        self._container, self._stream = self._opened(stream)
         self.stream: int = self._stream.index
         self.time_base: Fraction = self._stream.time_base
         self._stretch = stretch
@@ -82,6 +81,8 @@ class SourceFrames:
         last: int | None = None
         shape: tuple[int, ...] | None = None
         first, until = self._stretch or (None, None)
+        if first is not None:
+            self._seek_before(first)
         with self._container:
             for frame in self._decoded():
                 # Some AVI and damaged files give no PTS, or one that goes back: such frames follow at the stated rate.
@@ -106,8 +107,6 @@ class SourceFrames:
 
     def _decoded(self) -> Iterator[Any]:
         try:
-            if self._stretch is not None:
-                self._container.seek(self._stretch[0], stream=self._stream, backward=True)
             for packet in self._container.demux(self._stream):
                 try:
                     yield from self._stream.codec_context.decode(packet)
@@ -119,6 +118,36 @@ class SourceFrames:
             raise
         except DEMUX_ERRORS as error:
             self.error = f"cannot be read after {self.frames} frames ({error_text(error)})"
+
+    def _opened(self, stream: int | None) -> tuple[Any, Any]:
+        where = None if isinstance(self._path, bytes) else Path(self._path)
+        container = open_video(self._path, self._limits)
+        try:
+            return container, choose_stream(container, stream, self._limits, where)
+        except BaseException:
+            container.close()
+            raise
+
+    def _seek_before(self, first: int) -> None:
+        """Go to a key frame that is shown no later than `first`, so that all after it decode; else to the beginning.
+
+        Demuxers go by decoding times, or to the middle of a group of pictures: with frames that refer across a key
+        frame (open GOP), and in transport streams, a seek alone ends behind the frames that were asked for.
+        """
+        back = round(1 / self.time_base)
+        for step in range(_SEEKS):
+            target = first - back * (4**step - 1)
+            try:
+                self._container.seek(target, stream=self._stream, backward=True)
+                landed = next((one for one in self._container.demux(self._stream) if one.is_keyframe), None)
+                if landed is None or landed.pts is None or landed.pts > first:
+                    continue
+                self._container.seek(target, stream=self._stream, backward=True)
+                return
+            except DEMUX_ERRORS:
+                break
+        self._container.close()
+        self._container, self._stream = self._opened(self.stream)
 
     def _usual_step(self) -> int:
         rate = self._stream.average_rate or Fraction(25)

@@ -67,8 +67,8 @@ class Film:
     def _choose(self, footage: Footage, video: Path, where: str) -> None:
         with open_video(video) as container:
             table = read_packets(container, choose_stream(container, self.info.stream, VideoLimits(), video))
-        pts = np.unique(table.pts)
         self._seekable = table.exact
+        pts = np.unique(table.pts) if table.exact else self._decoded_pts(video, where)
         at_s = pts * float(self.info.time_base)
         frame_s = float(1 / self.info.fps)
         kept = np.ones(len(pts), bool)
@@ -100,6 +100,13 @@ class Film:
             duration_s=seconds,
             first_pts=int(self._wanted[0]),
         )
+
+    def _decoded_pts(self, video: Path, where: str) -> np.ndarray:
+        """PTS as the decoder gives them out: those of packets without a PTS are guessed, and name other frames."""
+        pts = np.array([pts for pts, _ in decode_source(video, self.info.stream, exact=False)], np.int64)
+        if not len(pts):
+            raise BadInput("no_frames", "not one frame can be decoded", where=where)
+        return pts
 
 
 class PassOver:
