@@ -41,7 +41,10 @@ class Layout:
         return f"annotations/{operation}/{recipe}/part-{uuid.uuid4().hex}.parquet"
 
     def video_name(self, recipe: str, key: str) -> str:
-        """The mp4 that ingest by this recipe makes of a clip; by another one the same key may be larger or longer."""
+        """The mp4 that ingest by this recipe makes of a clip; by another one the same key may be larger or longer.
+
+        A key that a source claims is no name of a file, see `worldloom.pipeline.parcel.STORED`.
+        """
         return f"clips/{recipe}/{key[:2]}/{key}.mp4"
 
     def truth_name(self, recipe: str, key: str) -> str:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 RECIPE = "recipe"
 """Beside the members of a clip's record: by which recipe it was ingested."""
 
+STORED = "stored"
+"""Beside the members of a clip's record: under which name its files lie, where that is not its key."""
+
 
 def pack_parcel(members: Mapping[str, bytes]) -> bytes:
     """Named byte strings as one; equal input gives equal bytes (a stored zip without times)."""
@@ -31,4 +34,10 @@ def record_members(parcel: Mapping[str, bytes], key: str) -> tuple[dict[str, byt
     """Members of one clip in the payload of its video, and the recipe under which its files lie."""
     prefix = f"{key}/"
     members = {name.removeprefix(prefix): data for name, data in parcel.items() if name.startswith(prefix)}
+    members.pop(STORED, None)
     return members, members.pop(RECIPE).decode()
+
+
+def stored_name(parcel: Mapping[str, bytes], key: str) -> str:
+    """Under which name the files of one clip lie; arguments as for `record_members`."""
+    return parcel.get(f"{key}/{STORED}", key.encode()).decode()

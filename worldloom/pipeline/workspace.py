@@ -23,7 +23,7 @@ from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.known import KnownClip, annotate_tallies, find_answers, ingest_tally, is_among, known_clips
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
-from worldloom.pipeline.parcel import record_members, unpack_parcel
+from worldloom.pipeline.parcel import record_members, stored_name, unpack_parcel
 from worldloom.pipeline.state import WRITTEN_ANEW, read_state
 
 ITEMS = "items.parquet"
@@ -40,9 +40,10 @@ def record_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip:
         key: of the clip.
         place: part file and row of its video's payload.
     """
-    members, recipe = record_members(unpack_parcel(read_payload(layout.store, *place)), key)
+    parcel = unpack_parcel(read_payload(layout.store, *place))
+    members, recipe = record_members(parcel, key)
     clip = members_to_clip(key, members)
-    clip.video = layout.video(recipe, key)
+    clip.video = layout.video(recipe, stored_name(parcel, key))
     return clip
 
 
@@ -94,9 +95,10 @@ def load_clip(
     return clip
 
 
-def recipe_of(layout: Layout, key: str, place: tuple[str, int]) -> str:
-    """The recipe under which a clip's files lie; arguments as for `record_of`."""
-    return record_members(unpack_parcel(read_payload(layout.store, *place)), key)[1]
+def files_of(layout: Layout, key: str, place: tuple[str, int]) -> tuple[str, str]:
+    """The recipe and the name under which a clip's files lie; arguments as for `record_of`."""
+    parcel = unpack_parcel(read_payload(layout.store, *place))
+    return record_members(parcel, key)[1], stored_name(parcel, key)
 
 
 def truth_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip | None:
@@ -110,15 +112,15 @@ def truth_of(layout: Layout, key: str, place: tuple[str, int]) -> Clip | None:
     Raises:
         BadInput: `bad_truth`, the file is damaged.
     """
-    recipe = recipe_of(layout, key, place)
-    name = layout.truth_name(recipe, key)
+    files = files_of(layout, key, place)
+    name = layout.truth_name(*files)
     try:
         clip = members_to_clip(key, unpack_parcel(layout.store.read(name)))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BadInput("bad_truth", f"cannot be read ({error})", where=f"{layout.out}/{name}") from None
-    clip.video = layout.video(recipe, key)
+    clip.video = layout.video(*files)
     return clip
 
 
@@ -212,7 +214,7 @@ class Workspace:
 
     def truth_name(self, key: str) -> str:
         """Where in the working folder the renderer's knowledge about a clip lies, if there is any."""
-        return self.layout.truth_name(recipe_of(self.layout, key, self.clip(key).record), key)
+        return self.layout.truth_name(*files_of(self.layout, key, self.clip(key).record))
 
     def summary(self) -> RunSummary:
         """Where the job stands: ingest, operations and dataset as they are now, compose and pack as they last ran."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from worldloom.catalogs.edits import remove
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.sample import clip_to_members, write_npz
 from worldloom.catalogs.shards import write_shard
+from worldloom.pipeline.passes.ingest_video import ingest_video
+from worldloom.pipeline.settings import Ingest
 from worldloom.pipeline.sources.webdataset import WebDatasetSource
 
 
@@ -92,6 +94,36 @@ def test_labels_come_along_where_their_line_is_there_and_parents_and_attributes_
     assert slow.actions is None and slow.camera is not None and slow.key != clip.key
     less = only(ingest_all(source(tmp_path, give=["pose"]), tmp_path / "less", min_seconds=0)[item.uri])
     assert less.subjects is None and less.actions is None and less.camera is not None
+
+
+def claimed(folder: Path, number: int, key: str) -> WebDatasetSource:
+    """A dataset with one clip, which says it is another one: key, origin and times are the other's."""
+    folder.mkdir()
+    clip, other = example_clip(number, example_video(folder / "a.mp4", number)), example_clip(0)
+    clip = replace(clip, key=key, provenance=other.provenance, pts_s=other.pts_s, camera=None, captions=[])
+    write_shard(folder / "in.tar", [(key, clip_to_members(clip))])
+    return source(folder)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_claimed_key_replaces_no_video_of_another_clip(tmp_path: Path, first: int) -> None:
+    """Nor do annotators' answers about one count for the other."""
+    key = example_clip(0).key
+    sources = [claimed(tmp_path / str(number), number, key) for number in (0, 1)]
+    numbers = (first, 1 - first)
+    found, seen = [], []
+    for number in numbers:
+        (item,) = sources[number].items()
+        rules = Ingest(min_seconds=0).model_dump(mode="json")
+        result = ingest_video({"item": asdict(item), "ingest": rules, "out": str(tmp_path / "out")})
+        (about,) = result["facts"]["clips"]
+        assert about["key"] == key
+        seen.append(about["source"])
+        found.append(only(ingest_all(sources[number], tmp_path / "out", min_seconds=0)[item.uri]))
+    for number, clip in zip(numbers, found, strict=True):
+        assert clip.key == key and isinstance(clip.video, Path)
+        assert clip.video.read_bytes() == (tmp_path / str(number) / "a.mp4").read_bytes()
+    assert seen[0] != seen[1]
 
 
 def test_what_was_taken_down_is_not_taken_over(tmp_path: Path) -> None:

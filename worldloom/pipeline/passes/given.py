@@ -236,8 +236,13 @@ def is_cropped(source: tuple[int, int], size: tuple[int, int]) -> bool:
     return 0 <= source[0] - size[0] <= 1 and 0 <= source[1] - size[1] <= 1
 
 
-def source_digest(clip: Clip) -> str:
-    """What annotations of the clip depend on beside their recipes: its source, its frames, and what the source gave."""
+def source_digest(clip: Clip, seen: str = "") -> str:
+    """What annotations of the clip depend on beside their recipes: its source, its frames, and what the source gave.
+
+    Args:
+        clip: as ingest has made it.
+        seen: digest of what it was decoded from, where its origin is only what a dataset claims.
+    """
     members = {
         "subjects": subjects_arrays(clip.subjects) if clip.subjects is not None else {},
         "hands": hands_arrays(clip.hands) if clip.hands is not None else {},
@@ -250,4 +255,6 @@ def source_digest(clip: Clip) -> str:
     told: list[Any] = [clip.provenance.sha256, hashlib.sha256(write_npz(arrays)).hexdigest()]
     if clip.events or clip.revisits is not None:
         told += [events_to_json(clip.events), revisits_to_json(clip.revisits)]
+    if seen:
+        told.append(seen)
     return digest(told)

@@ -27,7 +27,7 @@ from worldloom.catalogs.sample import clip_to_members
 from worldloom.catalogs.video import Encoder, VideoInfo, cfr_index
 from worldloom.pipeline.film import Film
 from worldloom.pipeline.layout import Layout
-from worldloom.pipeline.parcel import RECIPE, pack_parcel
+from worldloom.pipeline.parcel import RECIPE, STORED, pack_parcel
 from worldloom.pipeline.passes.given import Given, is_cropped, source_digest
 from worldloom.pipeline.settings import AnySource, Ingest
 from worldloom.pipeline.sources.footage import Footage, Known, Workplace
@@ -96,10 +96,12 @@ def _ingested(payload: Mapping[str, Any]) -> dict[str, Any]:
         about = [video.about(clip) for clip in clips]
         for clip in clips:
             assert isinstance(clip.video, Path)
-            layout.store.take(clip.video, layout.video_name(rules.recipe(), clip.key))
+            layout.store.take(clip.video, layout.video_name(rules.recipe(), video.stored.get(clip.key, clip.key)))
     members: dict[str, bytes] = {}
     for clip in clips:
         files = {**_record_members(clip), RECIPE: rules.recipe().encode()}
+        if clip.key in video.stored:
+            files[STORED] = video.stored[clip.key].encode()
         members |= {f"{clip.key}/{name}": data for name, data in files.items()}
     facts = video.facts | {"clips": about, "sha256": video.provenance.sha256}
     return {"facts": facts, "payload": pack_parcel(members)}
@@ -110,7 +112,12 @@ def _record_members(clip: Clip) -> dict[str, bytes]:
 
 
 class _Video:
-    """The work on one footage; `facts` says afterwards what was seen."""
+    """The work on one footage; `facts` says afterwards what was seen.
+
+    Attributes:
+        stored: by key of a clip that its source claims, under which name its files lie instead. Whoever wrote a dataset
+            may claim the key of any clip; files are named by what they are made of, so that none replaces another's.
+    """
 
     def __init__(self, item: SourceItem, source: Source, rules: Ingest, layout: Layout, footage: Footage) -> None:
         self.item, self.rules, self.layout, self.footage = item, rules, layout, footage
@@ -125,6 +132,7 @@ class _Video:
         self.fps = Fraction(rules.fps).limit_denominator(1001) if rules.fps is not None else own
         self.size = stored_size(self.info, rules.height)
         self.facts: dict[str, Any] = {"shots": len(self.survey.cuts) + 1, "damaged": self.survey.damaged}
+        self.stored: dict[str, str] = {}
         self._answered: dict[str, list[str]] = {}
 
     def _provenance(self, known: Known) -> Provenance:
@@ -146,7 +154,8 @@ class _Video:
         assert isinstance(clip.video, Path)
         return {
             "key": clip.key,
-            "source": source_digest(clip),
+            # A claimed key, origin and times say nothing about the pixels that annotators have seen.
+            "source": source_digest(clip, self.footage.digest() if self.footage.key else ""),
             "bytes": clip.video.stat().st_size,
             "given": self._answered[clip.key],
             "row": catalog_row(clip),
@@ -252,11 +261,13 @@ class _Video:
         return clip
 
     def _key(self, part: Part) -> str:
-        if self.footage.key and self._is_whole(part) and self.fps == self.info.fps:
-            return self.footage.key
         pts = self.survey.pts
         first, last = int(pts[part.start]), int(pts[part.stop - 1])
-        return clip_key(self.footage.digest(), self.info.stream, first, last, self.film.choice)
+        made = clip_key(self.footage.digest(), self.info.stream, first, last, self.film.choice)
+        if self.footage.key and self._is_whole(part) and self.fps == self.info.fps:
+            self.stored[self.footage.key] = made
+            return self.footage.key
+        return made
 
     def _span(self, part: Part) -> tuple[float, float]:
         known, record = self.provenance.span_s, self.given.known.record
