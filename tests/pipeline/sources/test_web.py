@@ -84,6 +84,12 @@ def test_addresses_that_differ_in_their_query_are_two_and_tell_no_secret(tmp_pat
     assert items[0].fingerprint() != items[1].fingerprint()
 
 
+def test_addresses_whose_digests_begin_alike_are_two(tmp_path: Path) -> None:
+    """These two agree in 32 bits, as some two of 100,000 do; a job that lists them would be refused as a whole."""
+    items = of_text(tmp_path, "url\nhttps://a.org/v?id=120550\nhttps://a.org/v?id=169361\n")
+    assert reasons(items) == ["", ""] and len({item.id for item in items}) == 2
+
+
 def test_pages_of_youtube_are_known_by_their_video(tmp_path: Path) -> None:
     pytest.importorskip("yt_dlp")
     forms = [

@@ -12,6 +12,9 @@ _YOUTUBE = re.compile(r"(?:www\.|m\.|music\.)?youtube(?:-nocookie)?\.com")
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 _YOUTUBE_PATH = re.compile(r"/(?:embed|shorts|live|v)/([A-Za-z0-9_-]{11})/?")
 
+_DIGITS = 16
+"""Of a digest in a name: of a million addresses that differ only there, two are the same by a chance of 1 in 10^7."""
+
 
 def youtube_id(address: Address) -> str:
     """The video that a page of YouTube is about; empty for every other address."""
@@ -34,7 +37,7 @@ def canonical(address: Address, *, pages: bool) -> Address:
 def shown(address: Address) -> str:
     """The name of an address: without secrets, and where something was left out, with a digest of the whole."""
     plain = address.shown
-    return plain if plain == address.url else f"{plain} [{url_sha256(address.url)[:8]}]"
+    return plain if plain == address.url else f"{plain} [{url_sha256(address.url)[:_DIGITS]}]"
 
 
 def url_sha256(url: str) -> str:
