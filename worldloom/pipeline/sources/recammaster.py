@@ -48,11 +48,11 @@ class ReCamMasterSource(Source):
         source = self.model_dump(mode="json")
         files = list(walk_files(self.path))
         cameras = {path.parent.parent: path for path in files if path.name == CAMERAS and path.parent.name == "cameras"}
-        seen = set(cameras.values())
+        seen, folders = set(cameras.values()), {path.parent for path in files}
         for path in files:
             if path in seen:
                 scene = path.parent.parent
-                if not any(one.parent == scene / "videos" for one in files):
+                if scene / "videos" not in folders:
                     yield self._item(source, path, scene, None, ("no_video", "there is no folder videos beside it"))
             elif path.suffix.lower() == ".mp4" and path.parent.name == "videos":
                 scene = path.parent.parent

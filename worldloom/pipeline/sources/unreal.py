@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -105,23 +106,23 @@ class UnrealSource(Source):
         videos = [path for path in files if path.suffix.lower() in VIDEOS]
         taken = {path for shot in shots.values() for one in shot.values() for path in one.files.values()}
         taken |= {second for shot in shots.values() for one in shot.values() for _, second in one.doubled}
-        there, cameras = set(files), set[Path]()
+        there, cameras, beside = set(files), set[Path](), _Folders(shots, videos)
         items: list[SourceItem] = []
         for (folder, sequence), passes in shots.items():
             if "" in passes:
                 items.append(self._item(folder, sequence, passes, None, there, cameras))
-            elif not any(video.parent == folder for video in videos):
+            elif not beside.videos[folder]:
                 some = next(iter(next(iter(passes.values())).files.values()))
                 what = "passes without the picture they belong to"
                 items.append(self._problem(some, "no_video", f"{what} ('{self.picture.name}', or a video)"))
         for video in videos:
             taken.add(video)
-            beside = _passes_of(video, shots, videos)
-            if "" in beside:
+            passes = beside.passes_of(video)
+            if "" in passes:
                 what = "numbered pictures of the same sequence are taken in its place"
                 items.append(self._problem(video, "not_recognised", what))
             else:
-                items.append(self._item(video.parent, video.stem, beside, video, there, cameras))
+                items.append(self._item(video.parent, video.stem, passes, video, there, cameras))
         for path in files:
             if path not in taken and path not in cameras:
                 what = f"neither a picture named '{self.name}', nor a video, nor a camera file"
@@ -199,7 +200,7 @@ class UnrealSource(Source):
         if item.detail["pictures"]:
             return dict(shots.get((folder, sequence), {}))
         videos = [path for path in files if path.suffix.lower() in VIDEOS]
-        return dict(_passes_of(place, shots, videos))
+        return dict(_Folders(shots, videos).passes_of(place))
 
     def footage(self, item: SourceItem, workplace: Workplace) -> Footage:
         """The video, or the pictures; EXR is brought to 8 bits here where the configuration says how."""
@@ -290,13 +291,26 @@ def _any_exr(passes: Mapping[str, Numbered]) -> list[Path]:
     return [next(iter(one.files.values())) for one in passes.values() if one.files]
 
 
-def _passes_of(video: Path, shots: Shots, videos: list[Path]) -> Mapping[str, Numbered]:
-    """Passes of a video: those of the sequence of its name, or all of its folder where there is one of each."""
-    if (named := shots.get((video.parent, video.stem))) is not None:
-        return named
-    beside = [passes for (folder, _), passes in shots.items() if folder == video.parent]
-    alone = sum(one.parent == video.parent for one in videos) == 1
-    return beside[0] if alone and len(beside) == 1 and "" not in beside[0] else {}
+class _Folders:
+    """What lies beside each other, by folder: looked up once per video, of which there may be many.
+
+    Attributes:
+        videos: how many a folder has.
+    """
+
+    def __init__(self, shots: Shots, videos: Sequence[Path]) -> None:
+        self._shots = shots
+        self.videos = Counter(video.parent for video in videos)
+        self._sequences: dict[Path, list[Mapping[str, Numbered]]] = {}
+        for (folder, _), passes in shots.items():
+            self._sequences.setdefault(folder, []).append(passes)
+
+    def passes_of(self, video: Path) -> Mapping[str, Numbered]:
+        """Those of the sequence of its name, or all of its folder where there is one of each."""
+        if (named := self._shots.get((video.parent, video.stem))) is not None:
+            return named
+        found = self._sequences.get(video.parent, [])
+        return found[0] if self.videos[video.parent] == 1 and len(found) == 1 and "" not in found[0] else {}
 
 
 def _agreed(numbers: list[int] | None, table: CameraTable, info: VideoInfo, item: SourceItem) -> list[int]:
