@@ -58,13 +58,13 @@ class PictureFrames:
     damaged = 0
     error = ""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: Sequence[Path], first: int = 0) -> None:
+        self._paths, self._first = paths, first
         self.frames = 0
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         shape: tuple[int, ...] | None = None
-        for number, path in enumerate(self._paths):
+        for number, path in enumerate(self._paths, self._first):
             picture = read_picture(path)
             if shape is not None and picture.shape != shape:
                 message = (
@@ -77,13 +77,16 @@ class PictureFrames:
             yield number, picture
 
 
-def probe_pictures(paths: Sequence[Path], fps: Fraction, limits: VideoLimits | None = None) -> VideoInfo:
+def probe_pictures(
+    paths: Sequence[Path], fps: Fraction, limits: VideoLimits | None = None, *, first: int = 0
+) -> VideoInfo:
     """Look at the first of numbered pictures.
 
     Args:
         paths: in order.
-        fps: their rate; the PTS of picture i is i, in units of 1 / fps.
+        fps: their rate; the PTS of picture i is `first` + i, in units of 1 / fps.
         limits: what a picture may claim.
+        first: number of the first one.
 
     Raises:
         BadInput: `no_images`, `not_image`, `too_large` or `too_small`.
@@ -91,8 +94,7 @@ def probe_pictures(paths: Sequence[Path], fps: Fraction, limits: VideoLimits | N
     limits = limits or VideoLimits()
     if not paths:
         raise BadInput("no_images", "there is no picture")
-    first = read_picture(paths[0])
-    height, width = first.shape[:2]
+    height, width = read_picture(paths[0]).shape[:2]
     if width * height > limits.max_pixels:
         message = f"{width} x {height} pixels, at most {limits.max_pixels} are read"
         raise BadInput("too_large", message, where=paths[0], remedy="Scale the pictures down first.")
@@ -116,5 +118,5 @@ def probe_pictures(paths: Sequence[Path], fps: Fraction, limits: VideoLimits | N
         pixel_aspect=Fraction(1),
         size_bytes=sum(path.stat().st_size for path in paths if path.exists()),
         streams=1,
-        first_pts=0,
+        first_pts=first,
     )

@@ -42,7 +42,7 @@ class Film:
         if footage.pictures:
             if footage.fps is None:
                 raise ValueError(f"{where}: pictures without a rate")
-            self.info = probe_pictures(footage.pictures, footage.fps)
+            self.info = probe_pictures(footage.pictures, footage.fps, first=footage.first)
         else:
             assert footage.video is not None, f"{where}: footage of nothing"
             self.info = probe(footage.video)
@@ -53,7 +53,7 @@ class Film:
     def frames(self, *, exact: bool = True) -> PassOver:
         """One pass over the frames; colours converted for encoding, or quicker for looking at."""
         if self._footage.pictures:
-            return PassOver(PictureFrames(self._footage.pictures), None)
+            return PassOver(PictureFrames(self._footage.pictures, self._footage.first), None)
         assert self._footage.video is not None
         wanted = self._wanted
         stretch = None if wanted is None or not self._seekable else (int(wanted[0]), int(wanted[-1]))

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.pipeline.passes.test_ingest_video import ingest_all, only
 from tests.pipeline.sources import unreal_files as files
 from worldloom.annotators.rotation_order import fit_fov, fit_order, intrinsics, telling_pairs
 from worldloom.catalogs.config import load
@@ -173,7 +174,8 @@ def test_captioned_stretches(tmp_path, shots):
     )
     source = source_of(tmp_path / "in", clips="captions")
     items = list(source.items())
-    assert [item.uri for item in items] == ["Scene_01/0_9", "Scene_01/10_24", "Scene_01/20_40"]
+    assert [item.uri for item in items] == ["Scene_01/0_9", "Scene_01/10_24", "Scene_01/20_40", "Other/0_5"]
+    assert items[3].problem[0] == "no_video"
     assert items[0].caption == "A court." and items[2].problem[0] == "bad_captions"
     footage, info, known = read(source, items[1], tmp_path)
     assert len(footage.pictures) == info.frames == len(known.trajectory) == 15
@@ -182,6 +184,22 @@ def test_captioned_stretches(tmp_path, shots):
     assert list(source.items())[-1].problem[0] == "bad_captions"
     with pytest.raises(BadInput):
         read_captions(tmp_path / "in" / "captions.txt")
+
+
+def test_stretches_of_a_scene_have_one_source_and_keys_of_their_own(tmp_path, shots):
+    """So a split by source keeps them on one side; a cut of the whole scene at the same frames is the same clip."""
+    write_scene(tmp_path / "in", shots[0], "yaw_pitch_roll")
+    (tmp_path / "in" / "captions.txt").write_text(
+        "Scene_01/0_11.mp4\tA court.\nScene_01/12_24.mp4 More.\nScene_01/12_24.mp4 Again.\n"
+    )
+    stretches = ingest_all(source_of(tmp_path / "in", clips="captions"), tmp_path / "out")
+    first, second = (only(stretches[f"Scene_01/{name}"]) for name in ("0_11", "12_24"))
+    whole = ingest_all(source_of(tmp_path / "in"), tmp_path / "whole", max_seconds=1.3)["Scene_01"]
+    assert {clip.provenance.sha256 for clip in (first, second, *whole)} == {first.provenance.sha256}
+    assert [first.key, second.key] == [clip.key for clip in whole] and first.key != second.key
+    np.testing.assert_allclose(second.camera.c2w, shots[0].c2w[12:], atol=1e-6)
+    again = [item for item in source_of(tmp_path / "in", clips="captions").items() if item.problem]
+    assert [(item.uri, item.problem[0]) for item in again] == [("Scene_01/12_24 (2)", "bad_captions")]
 
 
 def test_scenes_that_lack_something(tmp_path, shots):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
@@ -76,9 +77,17 @@ class ContextAsMemorySource(Source):
                 others.append(path)
         source = self.model_dump(mode="json")
         captions, unread = self._captions() if told else ([], None)
+        unplaced: dict[str, SourceItem] = {}
         for scene in sorted(pictures.keys() | cameras.keys()):
             for item in self._scene(source, scene, pictures.get(scene, []), cameras.get(scene), captions):
                 yield plainly_named(item)
+        for scene, first, last, _ in captions:
+            if scene not in pictures and scene not in cameras:
+                problem = "no_video", f"there is no folder frames/{scene} for its caption"
+                place = str((self.path / "captions.txt").absolute())
+                lost = SourceItem(source, f"{scene}/{first}_{last}", place, self.licence, problem=problem)
+                unplaced.setdefault(lost.uri, lost)
+        yield from map(plainly_named, unplaced.values())
         if unread is not None:
             yield SourceItem(source, "captions.txt", str((self.path / "captions.txt").absolute()), problem=unread)
         for path in others:
@@ -101,13 +110,17 @@ class ContextAsMemorySource(Source):
         spans: list[tuple[str, int, int, str]] = [(scene, 0, len(pictures) - 1, "")]
         if self.clips == "captions" and problem is None:
             spans = [one for one in captions if one[0] == scene]
+        seen: Counter[tuple[int, int]] = Counter()
         for _, first, last, text in spans:
-            wrong = problem
+            wrong, name = problem, f"{scene}/{first}_{last}"
+            seen[first, last] += 1
+            if (times := seen[first, last]) > 1:
+                wrong, name = ("bad_captions", "these frames have a caption already"), f"{name} ({times})"
             if wrong is None and last >= len(pictures):
                 wrong = "bad_captions", f"its caption is of frames {first} to {last}, and the scene has {len(pictures)}"
             yield SourceItem(
                 source,
-                scene if self.clips == "scenes" or problem else f"{scene}/{first}_{last}",
+                scene if self.clips == "scenes" or problem else name,
                 str(place.absolute()),
                 self.licence,
                 sidecars=(str(camera.absolute()),) if camera is not None else (),
@@ -130,9 +143,11 @@ class ContextAsMemorySource(Source):
             return [], (error.reason, error.message)
 
     def footage(self, item: SourceItem, workplace: Workplace) -> Footage:
-        """The frames of the item."""
-        wanted = _pictures(Path(item.path))[item.detail["first"] : item.detail["last"] + 1]
-        return Footage(pictures=wanted, fps=Fraction(self.fps).limit_denominator(1001), cuttable=False)
+        """The frames of the item; of a stretch too, the whole scene is what they come from."""
+        pictures, first, last = _pictures(Path(item.path)), item.detail["first"], item.detail["last"]
+        fps = Fraction(self.fps).limit_denominator(1001)
+        sha256 = _sha256(pictures, item.stamp) if last - first + 1 < len(pictures) else ""
+        return Footage(pictures=pictures[first : last + 1], fps=fps, first=first, sha256=sha256, cuttable=False)
 
     def known(self, item: SourceItem, info: VideoInfo) -> Known:
         """The cameras, after a look at whether the pictures move as they say.
@@ -190,6 +205,12 @@ class ContextAsMemorySource(Source):
             remedy = f"Set rotation: {fit.best[0]}, or auto."
             raise BadInput("rotation_order_doubtful", what, where=camera, remedy=remedy)
         return self.rotation, {**notes, "rotation_doubtful": fit.doubts(self.rotation)}
+
+
+@lru_cache(maxsize=4)
+def _sha256(pictures: tuple[Path, ...], stamp: str) -> str:
+    """Of a whole scene; a worker meets its stretches one after the other."""
+    return Footage(pictures=pictures).digest()
 
 
 @lru_cache(maxsize=4)

@@ -38,6 +38,7 @@ class Footage:
         video: a local video file.
         pictures: files of one size in order, instead of a video (png, jpg, exr, ...).
         fps: rate of the pictures.
+        first: number of the first picture, where they are a stretch of more whose digest is `sha256`.
         span_s: only frames whose PTS lies in [first, last), seconds.
         times_s: (n,) ascending; only the frames nearest to these PTS, one for each, seconds.
         sha256: of the source, hex; empty for that of the file, or of the digests of the pictures in name order.
@@ -51,6 +52,7 @@ class Footage:
     video: Path | None = None
     pictures: tuple[Path, ...] = ()
     fps: Fraction | None = None
+    first: int = 0
     span_s: tuple[float, float] | None = None
     times_s: np.ndarray | None = None
     sha256: str = ""
