@@ -164,3 +164,17 @@ def test_frames_that_the_video_does_not_have_are_told(tmp_path: Path) -> None:
     assert only(found[0]).frames == 4
     for problem in found[1:]:
         assert isinstance(problem, BadInput) and problem.reason in ("no_frame_at_time", "no_frames")
+
+
+def test_another_rate_or_column_is_another_item_and_further_episodes_change_none(tmp_path: Path) -> None:
+    lerobot_dataset(tmp_path)
+    place = tmp_path / "meta" / "info.json"
+    info = json.loads(place.read_text())
+    before = [item.fingerprint() for item in source(tmp_path).listed()]
+    place.write_text(json.dumps({**info, "total_episodes": 99}))
+    assert [item.fingerprint() for item in source(tmp_path).listed()] == before
+    place.write_text(json.dumps({**info, "fps": info["fps"] * 2}))
+    assert not set(before) & {item.fingerprint() for item in source(tmp_path).listed()}
+    column = {"dtype": "float32", "shape": [7], "names": ["x"]}
+    place.write_text(json.dumps({**info, "features": {**info["features"], "observation.state": column}}))
+    assert not set(before) & {item.fingerprint() for item in source(tmp_path).listed()}

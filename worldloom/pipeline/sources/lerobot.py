@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from worldloom.catalogs.config import Strict
+from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.errors import BadInput
 from worldloom.pipeline.sources.footage import Footage, Known, Workplace, file_sha256
 from worldloom.pipeline.sources.source import Source, SourceItem, plainly_named
@@ -104,6 +104,8 @@ class LeRobotSource(Source):
         told: dict[str, str | float | bool] = {"episode": float(episode.index), "camera": name.rpartition(".")[2]}
         task = "; ".join(dict.fromkeys(one.strip() for one in episode.tasks if one.strip()))
         told |= {key: value for key, value in (("task", task), ("robot_type", dataset.robot_type)) if value}
+        # What `meta/info.json` says about the columns and the rate, but not how many episodes there are by now.
+        features = {key: [one.dtype, one.shape, one.names, one.info] for key, one in dataset.features.items()}
         missing = None if video.path.is_file() else ("no_video", f"there is no {video.path.relative_to(dataset.root)}")
         return SourceItem(
             source,
@@ -115,6 +117,7 @@ class LeRobotSource(Source):
             problem=missing,
             detail={"episode": episode.index, "camera": name, "from_s": video.from_s, "frames": episode.length},
             attributes=told,
+            stamp=digest([str(dataset.fps), features]),
         )
 
     def footage(self, item: SourceItem, workplace: Workplace) -> Footage:
