@@ -83,3 +83,12 @@ def test_a_new_mask_is_a_new_item(out: Path) -> None:
     before = next(iter(source(out).items())).fingerprint()
     vipe_files(out, "a")["phrases"].write_text("3: another chair\n")
     assert next(iter(source(out).items())).fingerprint() != before
+
+
+def test_nothing_is_read_that_a_link_leads_to_outside_of_the_source(out: Path, tmp_path: Path) -> None:
+    """Such a file is not listed, changes no fingerprint, and is not read behind the list's back."""
+    for name in ("depth/a.zip", "mask/a.zip", "intrinsics/a_camera.txt"):
+        (out / name).rename(tmp_path / name.replace("/", "-"))
+        (out / name).symlink_to(tmp_path / name.replace("/", "-"))
+    clip = only(ingest_all(source(out), tmp_path / "clips")["rgb/a.mp4"])
+    assert clip.camera is not None and clip.depth is None and clip.subjects is None

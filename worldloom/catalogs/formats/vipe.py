@@ -18,7 +18,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,13 @@ def vipe_files(root: str | Path, name: str) -> dict[str, Path]:
 
 
 def read_vipe_camera(
-    root: str | Path, name: str, frames: int, size: tuple[int, int], scale: Scale = "metric"
+    root: str | Path,
+    name: str,
+    frames: int,
+    size: tuple[int, int],
+    scale: Scale = "metric",
+    *,
+    among: Collection[Path] | None = None,
 ) -> Trajectory:
     """Cameras of all frames of a video.
 
@@ -76,6 +82,7 @@ def read_vipe_camera(
         frames: how many the video has.
         size: its width and height.
         scale: of the translation; ViPE fits it to metric depth.
+        among: absolute; other files count as not there.
 
     Returns:
         NaN poses where ViPE has none; their intrinsics are those of the nearest frame that has some.
@@ -84,7 +91,7 @@ def read_vipe_camera(
         BadInput: `no_poses`, `no_intrinsics`, `not_pinhole`, `bad_poses` or `bad_npz`, naming the file.
     """
     files = vipe_files(root, name)
-    _require_pinhole(files["camera"])
+    _require_pinhole(files["camera"], among)
     data, inds = _indexed(files["pose"], (4, 4), frames, "no_poses")
     require_poses(data, files["pose"])
     rows, known = _indexed(files["intrinsics"], (4,), frames, "no_intrinsics")
@@ -104,6 +111,8 @@ def read_vipe_depth(
     most: int = DEPTH_FRAMES,
     height: int = DEPTH_HEIGHT,
     stated_error: float = STATED_ERROR,
+    *,
+    among: Collection[Path] | None = None,
 ) -> Depth | None:
     """Depth of at most `most` frames, evenly spread over those there are; None where there is no zip.
 
@@ -115,12 +124,13 @@ def read_vipe_depth(
         most: frames at most.
         height: rows at most: of larger maps, every so many-th pixel is taken, none are blended.
         stated_error: relative error of z.
+        among: absolute; other files count as not there.
 
     Raises:
         BadInput: `bad_depth`, `bad_zip` or what `read_exr` says, naming the entry.
     """
     path = vipe_files(root, name)["depth"]
-    if not path.is_file():
+    if not _is_there(path, among):
         return None
     with _Zip(path, "exr", frames) as archive, tempfile.TemporaryDirectory(prefix="vipe-") as scratch:
         if not archive.frames:
@@ -151,7 +161,9 @@ def read_vipe_depth(
     )
 
 
-def read_vipe_masks(root: str | Path, name: str, frames: int, size: tuple[int, int]) -> Subjects | None:
+def read_vipe_masks(
+    root: str | Path, name: str, frames: int, size: tuple[int, int], *, among: Collection[Path] | None = None
+) -> Subjects | None:
     """Instances of the masks as subjects, boxes in pixels of the video; None where there is no zip.
 
     Visibility is that of boxes (`worldloom.catalogs.events.box_visibility`): a mask shows what is seen, not what is
@@ -162,14 +174,15 @@ def read_vipe_masks(root: str | Path, name: str, frames: int, size: tuple[int, i
         name: of the video.
         frames: how many the video has; each needs its mask.
         size: width and height of the video.
+        among: absolute; other files count as not there.
 
     Raises:
         BadInput: `bad_masks` or `bad_zip`, naming the entry.
     """
     files = vipe_files(root, name)
-    if not files["mask"].is_file():
+    if not _is_there(files["mask"], among):
         return None
-    phrases = _phrases(files["phrases"])
+    phrases = _phrases(files["phrases"], among)
     boxes: dict[int, np.ndarray] = {}
     with _Zip(files["mask"], "png", frames) as archive:
         if missing := sorted(set(range(frames)) - set(archive.frames)):
@@ -239,9 +252,13 @@ def write_vipe(
         files["phrases"].write_text("".join(lines), encoding="utf-8")
 
 
-def _require_pinhole(path: Path) -> None:
+def _is_there(path: Path, among: Collection[Path] | None) -> bool:
+    return path.is_file() and (among is None or path.absolute() in among)
+
+
+def _require_pinhole(path: Path, among: Collection[Path] | None) -> None:
     """Without the file, cameras are pinholes: that is what four numbers per frame can say."""
-    if not path.is_file():
+    if not _is_there(path, among):
         return
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
@@ -350,8 +367,8 @@ def _subsampled(z: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(z[y[:, None], x[None]])
 
 
-def _phrases(path: Path) -> dict[int, str]:
-    if not path.is_file():
+def _phrases(path: Path, among: Collection[Path] | None) -> dict[int, str]:
+    if not _is_there(path, among):
         return {}
     found: dict[int, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):

@@ -93,17 +93,18 @@ class VipeSource(Source):
         from worldloom.catalogs.formats.vipe import read_vipe_camera, read_vipe_depth, read_vipe_masks
 
         name, size = Path(item.path).stem, (info.width, info.height)
+        among = frozenset(map(Path, item.sidecars))  # what was listed: nothing that leads out of the source
         known = Known()
         for one in self.give:
             try:
                 if one == "pose":
-                    known.trajectory = read_vipe_camera(self.path, name, info.frames, size, self.scale)
+                    known.trajectory = read_vipe_camera(self.path, name, info.frames, size, self.scale, among=among)
                     known.notes = {"posed_frames": int(known.trajectory.camera(*size).valid.sum())}
                 elif one == "depth":
                     depth = (self.depth_frames, self.depth_height, self.depth_error)
-                    known.depth = read_vipe_depth(self.path, name, info.frames, self.scale, *depth)
+                    known.depth = read_vipe_depth(self.path, name, info.frames, self.scale, *depth, among=among)
                 else:
-                    known.subjects = read_vipe_masks(self.path, name, info.frames, size)
+                    known.subjects = read_vipe_masks(self.path, name, info.frames, size, among=among)
             except BadInput as error:
                 rest = ", ".join(other for other in self.give if other != one)
                 remedy = f"{error.remedy} Or do without: give: [{rest}].".strip()
