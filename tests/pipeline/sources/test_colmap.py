@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,25 @@ def test_a_model_of_other_photos_is_refused(tmp_path: Path) -> None:
     problem = ingest_all(source(tmp_path / "in"), tmp_path / "out")["images"]
     assert isinstance(problem, BadInput) and problem.reason == "no_poses"
     assert "none of its 6 images is there; the first is '000.png'" in problem.message
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """A JPEG whose EXIF says how it is to be turned."""
+    tiff = b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHIHH", 0x112, 3, 1, orientation, 0) + bytes(4)
+    segment = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+
+
+@pytest.mark.parametrize(("orientation", "refused"), [(1, False), (2, True), (3, True), (4, True), (6, True)])
+def test_photos_that_exif_turns_are_refused(tmp_path: Path, orientation: int, refused: bool) -> None:
+    """A quarter turn shows in the size; half of one does not, and would put the world upside down."""
+    scene(tmp_path / "in", names=[f"{i:03d}.jpg" for i in range(6)])
+    for path in (tmp_path / "in" / "images").iterdir():
+        path.write_bytes(with_orientation(path.read_bytes(), orientation))
+    found = ingest_all(source(tmp_path / "in"), tmp_path / "out")["images"]
+    assert isinstance(found, BadInput) == refused
+    if isinstance(found, BadInput):
+        assert found.reason == "bad_poses" and "EXIF" in found.remedy
 
 
 def test_a_binary_model_with_a_fisheye_lens_names_the_remedy(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ class ColmapSource(Source):
         from worldloom.pipeline.sources.undistort import undistort
 
         pictures, cameras = self._cameras(item)
+        _refuse_turned(pictures)
         fps = Fraction(self.fps).limit_denominator(1001)
         footage = Footage(pictures=tuple(pictures), fps=fps, cuttable=False)
         if cameras.distortion is not None:
@@ -190,6 +191,27 @@ def _read(model: Path, images: Path) -> Trajectory:
     assert read.names is not None
     read.names = [_with_suffix(images, os.path.relpath(model.parent / name, images)) for name in read.names]
     return read
+
+
+def _refuse_turned(pictures: Sequence[Path]) -> None:
+    """Refuse photos that EXIF turns upside down or mirrors: their size does not tell which way the model saw them.
+
+    Raises:
+        BadInput: `bad_poses`.
+    """
+    import cv2
+
+    for path in pictures:
+        try:
+            shown, stored = (
+                cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8 | turned)
+                for turned in (0, cv2.IMREAD_IGNORE_ORIENTATION)
+            )
+        except cv2.error:
+            continue  # whoever reads it says what is wrong with it
+        if shown is not None and stored is not None and shown.shape == stored.shape and (shown != stored).any():
+            what = "EXIF turns it, and nothing tells whether the model was made of it before or after"
+            raise BadInput("bad_poses", what, where=path, remedy=_TURNED)
 
 
 def _with_suffix(folder: Path, name: str) -> str:
