@@ -28,7 +28,8 @@ class Film:
     Attributes:
         info: of the frames that are taken; of a stretch, its own rate and number of frames.
         whole: whether all frames of a video file are taken, so that it may be copied.
-        choice: names the frames taken where their first and last do not; empty where they lie next to each other.
+        choice: names the frames taken where their first and last do not; empty where they lie next to each other. Of
+            pictures, their rate and how they were made.
 
     Raises:
         BadInput: as `probe` and `probe_pictures`; `no_frames`, nothing lies in the span; `no_frame_at_time`.
@@ -43,6 +44,7 @@ class Film:
             if footage.fps is None:
                 raise ValueError(f"{where}: pictures without a rate")
             self.info = probe_pictures(footage.pictures, footage.fps, first=footage.first)
+            self.choice = f"pictures:{footage.fps}:{footage.made}"
         else:
             assert footage.video is not None, f"{where}: footage of nothing"
             self.info = probe(footage.video)

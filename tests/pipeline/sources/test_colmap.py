@@ -109,6 +109,17 @@ def test_scenes_and_what_is_none(tmp_path: Path) -> None:
     assert empty.problem == ("no_images", "no folder in it has pictures in 'photos'")
 
 
+def test_the_same_photos_at_another_rate_are_another_clip(tmp_path: Path) -> None:
+    """In one working folder each stays what it was: somebody who goes back to the first rate finds its clip."""
+    scene(tmp_path / "in")
+    slow = only(ingest_all(source(tmp_path / "in"), tmp_path / "out")["images"])
+    assert isinstance(slow.video, Path)
+    before = slow.video.read_bytes()
+    fast = only(ingest_all(source(tmp_path / "in", fps=8), tmp_path / "out")["images"])
+    assert slow.video.read_bytes() == before and slow.key != fast.key
+    assert slow.provenance.sha256 == fast.provenance.sha256
+
+
 def test_an_item_changes_with_its_photos_and_its_model(tmp_path: Path) -> None:
     scene(tmp_path)
 

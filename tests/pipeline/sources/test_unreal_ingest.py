@@ -72,3 +72,16 @@ def test_a_joined_sample_becomes_one_clip(tmp_path):
     assert clip.frames == 2 * hm.N and clip.subjects.label == ["Quinn"]
     np.testing.assert_allclose(clip.camera.c2w, shot.c2w, atol=1e-6)
     assert clip.attributes["sample"] == "0001" and clip.annotations["pose"].notes["check_frames"] == 2 * hm.N
+
+
+def test_pictures_that_are_made_otherwise_are_another_clip(tmp_path, shot):
+    """So that going back to the first setting finds its clip as it was, and no answer about the other's pictures."""
+    files.write_multilayer(tmp_path / "in", shot)
+    rows = []
+    for changes in ({}, {"picture": {"exposure_stops": 2}}, {"fps": 20}, {"picture": {"curve": "reinhard"}}):
+        source = load(UnrealSource, {"kind": "unreal", "path": tmp_path / "in", "fps": 10, **changes})
+        (item,) = source.listed()
+        answer = ingest_video({"item": asdict(item), "ingest": {"min_seconds": 0}, "out": str(tmp_path / "out")})
+        (about,) = answer["facts"]["clips"]
+        rows.append((item.fingerprint(), about["key"]))
+    assert len(set(rows)) == len({key for _, key in rows}) == 4

@@ -136,9 +136,11 @@ class ColmapSource(Source):
         fps = Fraction(self.fps).limit_denominator(1001)
         footage = Footage(pictures=tuple(pictures), fps=fps, cuttable=False)
         if cameras.distortion is not None:
+            assert cameras.intrinsics is not None
             sha256 = footage.digest()
             made = undistort(pictures, cameras, workplace.scratch / "undistorted")
-            footage = Footage(pictures=made, fps=fps, cuttable=False, sha256=sha256)
+            lens = digest([cameras.intrinsics.tolist(), cameras.distortion.tolist()])
+            footage = Footage(pictures=made, fps=fps, made=f"undistorted {lens}", cuttable=False, sha256=sha256)
         return footage
 
     def known(self, item: SourceItem, info: VideoInfo) -> Known:

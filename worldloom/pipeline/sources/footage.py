@@ -38,6 +38,8 @@ class Footage:
         video: a local video file.
         pictures: files of one size in order, instead of a video (png, jpg, exr, ...).
         fps: rate of the pictures.
+        made: how the pictures were made of their files, where another setting makes others: the same files, undistorted
+            by two models or exposed twice, are two clips.
         first: number of the first picture, where they are a stretch of more whose digest is `sha256`.
         span_s: only frames whose PTS lies in [first, last), seconds.
         times_s: (n,) ascending; only the frames nearest to these PTS, one for each, seconds.
@@ -52,6 +54,7 @@ class Footage:
     video: Path | None = None
     pictures: tuple[Path, ...] = ()
     fps: Fraction | None = None
+    made: str = ""
     first: int = 0
     span_s: tuple[float, float] | None = None
     times_s: np.ndarray | None = None

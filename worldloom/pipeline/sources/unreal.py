@@ -211,8 +211,9 @@ class UnrealSource(Source):
         footage = Footage(pictures=pictures, fps=Fraction(self.fps).limit_denominator(1001), cuttable=False)
         if self.picture == Picture(name=self.picture.name) or pictures[0].suffix.lower() != ".exr":
             return footage
-        digest = footage.digest()
-        return Footage(pictures=self._developed(pictures, workplace), fps=footage.fps, sha256=digest, cuttable=False)
+        sha256, made = footage.digest(), digest(self.picture.model_dump(mode="json", exclude={"name"}))
+        developed = self._developed(pictures, workplace)
+        return Footage(pictures=developed, fps=footage.fps, made=made, sha256=sha256, cuttable=False)
 
     def _developed(self, pictures: tuple[Path, ...], workplace: Workplace) -> tuple[Path, ...]:
         import cv2
