@@ -3,12 +3,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from tests.catalogs.formats.lerobot_example import lerobot_dataset
 from tests.real_data import real_data
 from worldloom.catalogs.errors import BadInput, UsageError
+from worldloom.catalogs.formats.lerobot import read_lerobot
+from worldloom.catalogs.shards import write_shard
 from worldloom.pipeline.ledger import wanted_rows
+from worldloom.pipeline.settings import AnySource
 from worldloom.pipeline.sources.folder import FolderSource
 from worldloom.pipeline.sources.hydra import HydraSource
 from worldloom.pipeline.sources.realestate10k import RealEstate10KSource
@@ -276,3 +282,26 @@ def test_worlds_that_do_not_fit_the_job_are_refused(
     source = WorldsSource.model_validate({"kind": "worlds", **values})
     with pytest.raises(UsageError, match=message):
         source.check("sources.0", **{"fps": None, "height": None, "max_seconds": 60.0, **job})  # type: ignore[arg-type]
+
+
+def test_listing_more_or_fewer_changes_no_item_that_is_listed_either_way(tmp_path: Path) -> None:
+    """A second of three worlds is what it was of two; another pattern of tars ingests none of them again."""
+
+    def told(**values: Any) -> dict[str, str]:
+        one = TypeAdapter(AnySource).validate_python(values)
+        return {item.uri: item.fingerprint() for item in one.listed()}
+
+    write_shard(tmp_path / "a.tar", [("one", {"json": b"{}"})])
+    lerobot_dataset(tmp_path / "robot")
+    key = next(iter(read_lerobot(tmp_path / "robot").video_keys))
+    robot = {"kind": "lerobot", "path": tmp_path / "robot"}
+    for fewer, more in (
+        ({"kind": "worlds", "count": 2}, {"kind": "worlds", "count": 3}),
+        ({"kind": "folder", "path": tmp_path, "recursive": False}, {"kind": "folder", "path": tmp_path}),
+        ({"kind": "webdataset", "path": tmp_path, "match": "a*.tar"}, {"kind": "webdataset", "path": tmp_path}),
+        ({**robot, "cameras": [key]}, robot),
+    ):
+        some, every = told(**fewer), told(**more)
+        assert some and some == {uri: every[uri] for uri in some}, fewer
+    wide = told(kind="worlds", count=2, settings={"fps": 10})
+    assert not set(wide.values()) & set(told(kind="worlds", count=2).values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -22,6 +22,8 @@ class FolderSource(Source):
         path: the folder, or `s3://bucket/prefix`. Hidden files are left out, links out of a folder are not followed.
         recursive: look into its folders too.
     """
+
+    execution_keys: ClassVar[tuple[str, ...]] = ("recursive",)
 
     kind: Literal["folder"]
     path: Path | str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class LeRobotSource(Source):
         cameras: videos to take, e.g. `observation.images.front`; all where not given.
         camera_pose: the column that is the pose of a camera, in datasets of others.
     """
+
+    execution_keys: ClassVar[tuple[str, ...]] = ("cameras",)
 
     kind: Literal["lerobot"]
     path: Path

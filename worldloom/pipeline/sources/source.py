@@ -102,7 +102,8 @@ class Source(Strict):
     licence: str = ""
 
     execution_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys of the configuration that change how items are fetched, and nothing about their clips."""
+    """Keys of the configuration that change how items are fetched, or which there are, and nothing about their clips.
+    Another value of them has nothing ingested again."""
 
     @abstractmethod
     def items(self) -> Iterator[SourceItem]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from worldloom.catalogs.config import Strict
 from worldloom.catalogs.errors import BadInput
@@ -76,6 +76,8 @@ class WebDatasetSource(Source):
             given, all texts, numbers and booleans of the JSON's top level.
         camera: where others keep their cameras, if they have any.
     """
+
+    execution_keys: ClassVar[tuple[str, ...]] = ("match",)
 
     kind: Literal["webdataset"]
     path: Path

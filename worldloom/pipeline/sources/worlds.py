@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,8 @@ class WorldsSource(Source):
         give: what the source tells the job about its clips; everything else is kept aside as truth, so that
             annotators find it out by themselves and can be scored.
     """
+
+    execution_keys: ClassVar[tuple[str, ...]] = ("count", "settings")  # what they say is in each plan
 
     kind: Literal["worlds"]
     count: int | None = Field(default=None, ge=1, le=100_000)
