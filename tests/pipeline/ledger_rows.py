@@ -28,6 +28,7 @@ class Row:
     bytes: int = 1000
     given: tuple[str, ...] = ()
     record: str = "d"
+    parents: tuple[str, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
 
@@ -45,6 +46,8 @@ class Row:
             "seconds": self.frames / 10,
             "source": {"kind": "folder", "uri": f"{self.number}.mp4"},
         }
+        if self.parents:
+            row["parents"] = list(self.parents)
         if self.attributes:
             row["attributes"] = self.attributes
         return {"key": self.key, "source": "s", "bytes": self.bytes, "row": row}

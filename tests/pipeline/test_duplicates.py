@@ -84,6 +84,19 @@ def test_a_longer_clip_is_not_lost_for_a_short_one_that_has_more_pixels(tmp_path
     assert list(dropped(greedy, known(tmp_path / "greedy", rows))) == [1]
 
 
+def test_what_was_derived_from_a_clip_is_no_copy_of_it(tmp_path: Path) -> None:
+    """A dataset that is taken over has loops in it: longer than their clip, and with all of it inside."""
+    there = walk(0)
+    loop = np.concatenate([there, there[-2::-1]])
+    parent = Row(1).key
+    rows = [clip(1, there), clip(2, loop, parents=(parent,)), clip(3, walk(0, 0, 6), parents=(parent,))]
+    job = known(tmp_path / "family", rows)
+    assert find_duplicates(job.clips, job.ledger, Duplicates()).matches, "they are alike all the same"
+    assert dropped(BEST, job) == {}
+    strangers = known(tmp_path / "strangers", [clip(1, there), clip(2, loop)])
+    assert list(dropped(BEST, strangers)) == [1]
+
+
 def test_a_copy_of_what_fails_a_condition_stays(tmp_path: Path) -> None:
     job = known(tmp_path, [clip(1, walk(0), sharp=0.1, width=128), clip(2, walk(0))])
     rules = Compose(where={"blurred": "quality.sharpness > 0.2"}, duplicates=Duplicates())

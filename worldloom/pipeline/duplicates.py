@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from worldloom.annotators.fingerprint import from_text
+from worldloom.catalogs.origins import family_links, linked
 from worldloom.pipeline.copies import Fingerprints, Match, Words, find_copies
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def worse_copies(copies: Copies, clips: KnownClips, sharpness: Mapping[int, floa
     """The clips to drop, given that only those of `sharpness` are left.
 
     The best comes first: more pixels of picture, then longer by more than half a second, then sharper, then the smaller
-    key. A clip goes if enough of it is in one that stays; so what is only a copy of a dropped clip may stay.
+    key. A clip goes if enough of it is in one that stays; so what is only a copy of a dropped clip may stay. A clip and
+    what was derived from it (a loop, a reversal, a window) are no copies: somebody has asked for both.
 
     Args:
         copies: of `find_duplicates`.
@@ -112,8 +114,9 @@ def worse_copies(copies: Copies, clips: KnownClips, sharpness: Mapping[int, floa
         rules: what counts.
     """
     beside: dict[int, list[tuple[int, float, Match]]] = defaultdict(list)
+    family = linked(len(clips), [family_links(clips.table["key"], clips.table["parents"])])
     for match in copies.matches:
-        if match.first in sharpness and match.second in sharpness:
+        if match.first in sharpness and match.second in sharpness and family[match.first] != family[match.second]:
             beside[match.first].append((match.second, match.share_first, match))
             beside[match.second].append((match.first, match.share_second, match))
     involved = np.array(sorted(beside), np.int64)
