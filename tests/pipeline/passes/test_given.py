@@ -120,6 +120,15 @@ def test_labels_of_an_earlier_run_are_taken_where_frames_and_rate_are_the_same()
     assert half.actions is None and half.events == []
 
 
+def test_a_record_of_pictures_of_another_size_is_refused() -> None:
+    """Its cameras and boxes are in pixels of what it says it is about."""
+    earlier = record()
+    info = replace(INFO, frames=earlier.frames, width=earlier.width // 2, height=earlier.height // 2)
+    with pytest.raises(BadInput, match=r"a.mp4: its record is of pictures of \d+ x \d+, and they have") as caught:
+        Given.of("webdataset", info, Known(record=earlier), None, ("pose",)).check(earlier.frames, "a.mp4")
+    assert caught.value.reason == "bad_record"
+
+
 def test_what_the_source_gave_is_part_of_what_annotations_depend_on() -> None:
     digests = set()
     for known in (Known(), Known(trajectory()), Known(hands=hands()), Known(depth=depth()), Known(subjects=subjects())):

@@ -166,6 +166,14 @@ def test_samples_of_others_bring_columns_captions_and_cameras(tmp_path: Path, vi
     assert plain.attributes == {"views": 7.0, "licence": "CC-BY-4.0"} and plain.camera is None
 
 
+def test_long_keys_that_begin_alike_are_two_items(tmp_path: Path, video: bytes) -> None:
+    """Items of one name make the whole job refuse; these are two problems."""
+    tar(tmp_path / "a.tar", *((f"{'k' * 210}{name}.mp4", video) for name in "ab"))
+    items = list(source(tmp_path).items())
+    assert [item.problem and item.problem[0] for item in items] == ["bad_name", "bad_name"]
+    assert len({item.id for item in items}) == 2
+
+
 def test_what_webdataset_writes_is_read(tmp_path: Path, video: bytes) -> None:
     """In a process of its own: importing webdataset brings torch."""
     pytest.importorskip("webdataset")

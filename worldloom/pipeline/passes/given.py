@@ -95,6 +95,11 @@ class Given:
             if count is not None and count != frames:
                 message = f"{count} {what} belong to it, and it has {frames} frames"
                 raise BadInput(f"bad_{name}", message, where=where)
+        record = self.record
+        if record is not None and (record.width, record.height) != self.size:
+            shown = f"{self.size[0]} x {self.size[1]}"
+            message = f"its record is of pictures of {record.width} x {record.height}, and they have {shown}"
+            raise BadInput("bad_record", message, where=where, remedy="Its cameras and boxes would lie elsewhere.")
         if known.depth is not None and len(known.depth) and not 0 <= known.depth.frames.max() < frames:
             message = f"its depth is of frame {known.depth.frames.max()}, and it has {frames} frames"
             raise BadInput("bad_depth", message, where=where)

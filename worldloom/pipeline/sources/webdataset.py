@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from worldloom.catalogs.config import Strict
+from worldloom.catalogs.config import Strict, digest
 from worldloom.catalogs.errors import BadInput
 from worldloom.catalogs.shards import KEY, scan_tar
 from worldloom.pipeline.sources.footage import Footage, Known, Workplace, file_sha256
@@ -36,6 +36,7 @@ MAX_NPZ_BYTES = 1 << 30
 _CLIP_KEY = re.compile(r"[a-z2-7]{26}\Z")
 _COPY_BYTES = 1 << 20
 _LONGEST_EXTENSION = 64
+_LONGEST_KEY = 200
 
 
 class CameraFields(Strict):
@@ -264,7 +265,12 @@ def _samples(tar: Path) -> list[tuple[str, Members, tuple[str, str] | None]]:
             previous = key
             if len(extension) <= _LONGEST_EXTENSION:
                 members[extension] = [one.offset, one.length]
-    return [(key[:200], members, _problem(key, wrong)) for key, (members, wrong) in found.items()]
+    return [(_shown(key), members, _problem(key, wrong)) for key, (members, wrong) in found.items()]
+
+
+def _shown(key: str) -> str:
+    """A key that fits into a line; of two that are longer and begin alike, still two."""
+    return key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}... [{digest(key)}]"
 
 
 def _problem(key: str, wrong: list[str]) -> tuple[str, str] | None:
