@@ -11,9 +11,11 @@ from tests.pipeline.conftest import write_video
 from tests.pipeline.sources.tripod import TripodSource
 from worldloom.catalogs.dataset import ShardDataset
 from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.availability import availability
 from worldloom.pipeline.in_process import InProcess
 from worldloom.pipeline.job import Job, job_yaml, load_job
 from worldloom.pipeline.run import run_job
+from worldloom.pipeline.workspace import Workspace
 
 KIND = "tests.pipeline.sources.tripod:TripodSource"
 CODE = Path(__file__).with_name("tripod.py")
@@ -58,6 +60,8 @@ def test_it_is_run_from_end_to_end(tmp_path: Path) -> None:
     assert gate.attributes == {"scene": "main gate"} and gate.provenance.kind == KIND
     assert gate.camera is not None and gate.camera.scale == "none"
     assert gate.camera.intrinsics[0].tolist() == [88, 88, 32, 24]
+    told = {row[1]: (row[0], row[2]) for row in availability(Workspace(job.out))}
+    assert told["north/gate.mp4"] == (KIND.replace(":", "."), "ok") and told["yard.mp4"][1] == "dropped"
     assert clips["hall.mp4"].camera is not None and clips["hall.mp4"].camera.intrinsics[0, 0] == 90.5
 
 
