@@ -82,9 +82,12 @@ class LeRobotSource(Source):
             problem = (error.reason, f"{error.message} {error.remedy}".strip())
             yield plainly_named(SourceItem(source, "meta", place, self.licence, problem=problem))
             return
+        # What `meta/info.json` says about the columns and the rate, but not how many episodes there are by now.
+        features = {key: [one.dtype, one.shape, one.names, one.info] for key, one in dataset.features.items()}
+        stamp = digest([str(dataset.fps), features])
         for episode in dataset.episodes:
             for name in names:
-                yield plainly_named(self._item(source, dataset, episode, name))
+                yield plainly_named(self._item(source, dataset, episode, name, stamp))
 
     def _cameras_of(self, dataset: LeRobotDataset) -> tuple[str, ...]:
         there = dataset.video_keys
@@ -100,14 +103,12 @@ class LeRobotSource(Source):
         return self.cameras or there
 
     def _item(
-        self, source: dict[str, object], dataset: LeRobotDataset, episode: LeRobotEpisode, name: str
+        self, source: dict[str, object], dataset: LeRobotDataset, episode: LeRobotEpisode, name: str, stamp: str
     ) -> SourceItem:
         video = episode.videos[name]
         told: dict[str, str | float | bool] = {"episode": float(episode.index), "camera": name.rpartition(".")[2]}
         task = "; ".join(dict.fromkeys(one.strip() for one in episode.tasks if one.strip()))
         told |= {key: value for key, value in (("task", task), ("robot_type", dataset.robot_type)) if value}
-        # What `meta/info.json` says about the columns and the rate, but not how many episodes there are by now.
-        features = {key: [one.dtype, one.shape, one.names, one.info] for key, one in dataset.features.items()}
         missing = None if video.path.is_file() else ("no_video", f"there is no {video.path.relative_to(dataset.root)}")
         return SourceItem(
             source,
@@ -119,7 +120,7 @@ class LeRobotSource(Source):
             problem=missing,
             detail={"episode": episode.index, "camera": name, "from_s": video.from_s, "frames": episode.length},
             attributes=told,
-            stamp=digest([str(dataset.fps), features]),
+            stamp=stamp,
         )
 
     def footage(self, item: SourceItem, workplace: Workplace) -> Footage:
