@@ -243,6 +243,24 @@ def _read_vipe(folder: Path, path: Path) -> None:
     read_vipe_masks(folder, "a", FRAMES, SIZE)
 
 
+def _lerobot(folder: Path) -> None:
+    from tests.catalogs.formats.lerobot_example import lerobot_dataset
+
+    lerobot_dataset(folder / "set")
+
+
+def _read_lerobot(folder: Path, path: Path) -> None:
+    """What `meta/` tells, and the rows of every episode."""
+    from worldloom.catalogs.formats.lerobot import read_lerobot
+    from worldloom.catalogs.formats.lerobot_state import camera_of, hands_of
+
+    dataset = read_lerobot(folder / "set")
+    for episode in dataset.episodes:
+        rows = dataset.rows(episode)
+        camera_of(dataset.features, rows, (64, 48))
+        hands_of(dataset.features, rows)
+
+
 def _tar_of_others(folder: Path) -> None:
     import tarfile
 
@@ -322,6 +340,8 @@ KINDS: dict[str, Kind] = {
         Kind("vipe_npz", _vipe, ("pose/a.npz", "intrinsics/a.npz"), damage_npz, _read_vipe),
         Kind("vipe_zip", _vipe, ("depth/a.zip", "mask/a.zip"), damage_bytes, _read_vipe, contains=True),
         Kind("vipe_text", _vipe, ("mask/a.txt", "intrinsics/a_camera.txt"), damage_text, _read_vipe),
+        Kind("lerobot_json", _lerobot, ("set/meta/info.json",), damage_json, _read_lerobot),
+        Kind("lerobot_tables", _lerobot, ("set/meta/**/*.parquet", "set/data/*/*"), damage_parquet, _read_lerobot),
         Kind("tar_of_others", _tar_of_others, ("a.tar",), damage_tar, _read_tar_of_others),
         *(_HDF5 if find_spec("h5py") else ()),
         Kind("list_text", _lists, ("a.csv", "a.jsonl"), damage_text, _read_list),

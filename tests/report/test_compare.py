@@ -12,6 +12,7 @@ from tests.report.made_sets import clip_with, dataset_of, relabelled
 from worldloom.catalogs.clip import Annotation
 from worldloom.pipeline.progress import Silent
 from worldloom.report.collection import open_collection
+from worldloom.report.site.columns import title_of_row
 from worldloom.report.site.compare import agreement, overlaid
 from worldloom.report.site.look import coded, decoded, shortened
 from worldloom.report.site.script import read_data
@@ -108,3 +109,12 @@ def test_overlaid_histograms_hold_all_clips_of_each_side() -> None:
     assert len(drawn["bars"]) == 3 and drawn["line"].count("V4.0") == 1
     assert overlaid([1.0], [1.0]) is None
     assert overlaid([], [None]) is None
+
+
+def test_a_clip_is_called_by_its_address() -> None:
+    def title(uri: str) -> str:
+        return title_of_row({"key": "k", "source": {"uri": uri, "kind": "folder"}})
+
+    said = {"a/walk.v2.mp4": "walk.v2", "lids/0.mp4": "lids/0", "0.mp4": "folder 0", "": "k", "s3://7.mp4": "folder 7",
+            "https://x.org/watch?v=a": "watch?v=a"}  # fmt: skip
+    assert {uri: title(uri) for uri in said} == said

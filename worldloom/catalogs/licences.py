@@ -61,7 +61,9 @@ _ON_HUB = {
 }
 """Of https://huggingface.co/docs/hub/repositories-licenses."""
 
-_UNSTATED = frozenset(("", "unknown", "none", "not stated", "n/a", "noassertion"))
+_NO_WORDS = ("", "unknown", "none", "n/a", "na", "?", "-", "tbd")
+_UNSTATED = (*_NO_WORDS, "not stated", "not known", "unspecified", "noassertion")
+"""Words that state no licence; the last one is SPDX's."""
 
 
 def known_licence(stated: str | None) -> Licence | None:

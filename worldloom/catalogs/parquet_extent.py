@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from worldloom.catalogs.parquet_footer import ChunkCounts, footer_counts
+
 LEAST_BYTES = 64 << 20
 TIMES = 256
 """A file may become this many times as large, and `LEAST_BYTES` in any case (defaults ours); catalogs of 140,000 clips
@@ -33,14 +35,14 @@ def extent_problem(path: Path | str) -> str:
         pa.ArrowException, OSError: it is none.
     """
     most = LEAST_BYTES + TIMES * Path(path).stat().st_size
-    with pq.ParquetFile(path, memory_map=False) as file:
+    with _opened(path) as file:
         total = repeated = 0
-        for leaf, chunk in _chunks(file):
-            if min(chunk.num_values, chunk.total_uncompressed_size) < 0:
+        for leaf, chunk in _chunks(path, file):
+            if min(chunk) < 0:
                 return "its footer counts less than nothing"
             width = leaf.length if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
-            total += chunk.num_values * max(_VALUE_BYTES, width) + chunk.total_uncompressed_size
-            repeated += chunk.num_values * chunk.total_uncompressed_size * (leaf.physical_type == "BYTE_ARRAY")
+            total += chunk.values * max(_VALUE_BYTES, width) + chunk.uncompressed_bytes
+            repeated += chunk.values * chunk.uncompressed_bytes * (leaf.physical_type == "BYTE_ARRAY")
         if total + repeated > most >= total:  # the texts decide, so they are looked at
             for size in _text_bytes(path, file):
                 total += size
@@ -50,11 +52,24 @@ def extent_problem(path: Path | str) -> str:
     return f"its {rows} rows take more than {most >> 20} MiB, which no catalog of its size does" if total > most else ""
 
 
-def _chunks(file: pq.ParquetFile) -> Iterator[tuple[pq.ColumnSchema, pq.ColumnChunkMetaData]]:
-    for group in range(file.metadata.num_row_groups):
-        columns = file.metadata.row_group(group)
-        for number in range(columns.num_columns):
-            yield file.schema.column(number), columns.column(number)
+def _opened(path: Path | str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, memory_map=False)
+    except UnicodeDecodeError:
+        raise pa.ArrowInvalid("a name in its schema is no text") from None
+
+
+def _chunks(path: Path | str, file: pq.ParquetFile) -> Iterator[tuple[pq.ColumnSchema, ChunkCounts]]:
+    """Counts by leaf and row group; not from pyarrow, which ends the process over some damaged footers."""
+    try:
+        groups = footer_counts(path)
+    except ValueError as error:
+        raise pa.ArrowInvalid(str(error)) from None
+    leaves = [file.schema.column(number) for number in range(len(file.schema))]
+    if len(groups) != file.metadata.num_row_groups or any(len(group) != len(leaves) for group in groups):
+        raise pa.ArrowInvalid("its footer has other columns than its schema")
+    for group in groups:
+        yield from zip(leaves, group, strict=True)
 
 
 def _text_bytes(path: Path | str, plain: pq.ParquetFile) -> Iterator[int]:

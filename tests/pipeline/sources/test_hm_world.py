@@ -161,6 +161,18 @@ def test_a_field_of_view_may_be_given(tmp_path, sample):
     assert known.trajectory.camera(info.width, info.height).intrinsics[0, 0] == pytest.approx(104)
 
 
+def test_what_leads_out_of_the_source_is_not_read(tmp_path, sample):
+    for name in ("0001/character.json", "0001/check.json", "caption.txt"):
+        (sample / name).rename(tmp_path / "secret.json")
+        (sample / name).symlink_to(tmp_path / "secret.json")
+        source = source_of(sample)
+        item = next(iter(source.items()))
+        assert name != "caption.txt" or item.caption == ""
+        known = read(source, item, tmp_path)[2]
+        assert name == "caption.txt" or name[5:-5] not in known.attributes
+        assert name != "0001/check.json" or "subject" not in known.attributes
+
+
 @pytest.mark.parametrize(
     "value",
     [

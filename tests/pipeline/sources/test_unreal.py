@@ -193,6 +193,28 @@ def test_what_a_shot_is_made_of_is_in_its_fingerprint(tmp_path, shot):
     assert only(source).fingerprint() != before
 
 
+def test_pictures_that_are_links_inside_the_source_are_read_and_others_are_not_there(tmp_path, shot):
+    files.write_pictures(tmp_path / "in" / "store", shot, name="kept.{:04d}")
+    (tmp_path / "in" / "A").mkdir()
+    files.write_cameras(tmp_path / "in" / "A" / "camera.json", shot)
+    for i in range(len(shot.frames)):
+        name = f"{files.FIRST + i:04d}.png"
+        (tmp_path / "in" / "A" / f"A.{name}").symlink_to(tmp_path / "in" / "store" / f"kept.{name}")
+    source = source_of(tmp_path / "in")
+    item = next(item for item in source.items() if item.uri == "A/A")
+    footage, _, known = read(source, item, tmp_path)
+    assert len(footage.pictures) == len(shot.frames) == len(known.trajectory)
+    (tmp_path / "in" / "store").rename(tmp_path / "store")
+    for link in (tmp_path / "in" / "A").glob("*.png"):
+        link.unlink()
+        link.symlink_to(tmp_path / "store" / link.name.replace("A.", "kept."))
+    assert {item.uri for item in source.items()} == {"A/camera.json"}
+    files.write_pictures(tmp_path / "in" / "B", shot)
+    (tmp_path / "in" / "B" / "camera.json").symlink_to(tmp_path / "store" / "camera.json")
+    files.write_cameras(tmp_path / "store" / "camera.json", shot)
+    assert {item.uri: item.problem[0] for item in source.items()}["B/Shot01"] == "no_poses"
+
+
 def broken(tmp_path, shot):
     """A sound shot to break, and its source."""
     folder = tmp_path / "in"

@@ -11,16 +11,14 @@ from typing import Any
 import pyarrow as pa
 
 from worldloom.catalogs.errors import UsageError
-
-UNKNOWN = ("", "unknown", "none", "n/a", "na", "?", "-", "tbd", "not stated", "not known", "unspecified", "noassertion")
-"""Words that state no licence; the last one is SPDX's."""
+from worldloom.catalogs.licences import is_stated
 
 _MOST_NAMED = 5
 
 
 def is_unknown(licence: str | None) -> bool:
     """Whether it says nothing about what one may do."""
-    return " ".join((licence or "").split()).casefold().strip(".") in UNKNOWN
+    return not is_stated(licence)
 
 
 def refuse_unknown(table: pa.Table) -> None:

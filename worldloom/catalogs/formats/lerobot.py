@@ -50,6 +50,9 @@ _FIELD = re.compile(r"\{(\w+)(?::0?(\d)d)?\}")
 _MOST_VALUES = 1 << 16
 """Numbers in one row of one feature, and names (ours)."""
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on every usual file system."""
+
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError)
 
 
@@ -145,7 +148,10 @@ class LeRobotDataset:
         numbers = [name for name, feature in self.features.items() if feature.dtype in _NUMBERS]
         wanted = numbers if names is None else [name for name in names if name in numbers]
         table = _rows_of(episode, [*dict.fromkeys([*wanted, "frame_index"])])
-        order = np.asarray(table["frame_index"].to_numpy())
+        column = table["frame_index"]
+        if column.null_count or not pa.types.is_integer(column.type):
+            raise BadInput("bad_table", "frame_index is no column of whole numbers", where=episode.data)
+        order = np.asarray(column.to_numpy())
         if len(order) != episode.length or (np.sort(order) != np.arange(episode.length)).any():
             message = f"episode {episode.index} has {len(order)} rows, frames 0 to {episode.length - 1} expected"
             raise BadInput("bad_table", message, where=episode.data)
@@ -234,7 +240,9 @@ def _read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         if problem := extent_problem(path):
             raise BadInput("bad_table", problem, where=path)
-        return pq.read_table(path, columns=columns, use_threads=False, memory_map=False)
+        table = pq.read_table(path, columns=columns, use_threads=False, memory_map=False)
+        table.validate(full=True)  # a text that is none would be found out far away
+        return table
     except _UNREADABLE as error:
         raise BadInput("bad_table", f"not a table that can be read ({str(error)[:200]})", where=path) from None
 
@@ -245,8 +253,9 @@ def _read_tasks(path: Path) -> dict[int, str]:
         return {}
     table = _read_table(path)
     texts = [name for name in ("task", "__index_level_0__") if name in table.column_names]
-    if "task_index" not in table.column_names or not texts:
-        raise BadInput("bad_table", "columns task_index and task expected", where=path)
+    numbered = "task_index" in table.column_names and pa.types.is_integer(table.schema.field("task_index").type)
+    if not numbered or not texts:
+        raise BadInput("bad_table", "columns task_index (whole numbers) and task expected", where=path)
     pairs = zip(table["task_index"].to_pylist(), table[texts[0]].to_pylist(), strict=True)
     return {int(number): str(text) for number, text in pairs if number is not None}
 
@@ -265,6 +274,7 @@ def _episode(
     try:
         index, length = int(row["episode_index"]), int(row["length"])
         told = row.get("tasks") or ()
+        words = tuple(tasks.get(one, str(one)) if isinstance(one, int) else str(one)[:10_000] for one in told)
         videos = {}
         for key in keys:
             start, stop = float(row[f"videos/{key}/from_timestamp"]), float(row[f"videos/{key}/to_timestamp"])
@@ -276,7 +286,6 @@ def _episode(
         raise BadInput("bad_table", f"a row that is no episode ({str(error)[:200]})", where=where) from None
     if not (index >= 0 and 0 < length <= 100_000_000):
         raise BadInput("bad_table", f"episode {index} of {length} frames", where=where)
-    words = tuple(tasks.get(one, str(one)) if isinstance(one, int) else str(one)[:10_000] for one in told)
     return LeRobotEpisode(index, length, words, videos, data)
 
 
@@ -289,7 +298,10 @@ def _path(root: Path, template: Any, row: Mapping[str, Any], prefix: str, key: s
     def filled(field: re.Match[str]) -> str:
         return key if field[1] == "video_key" else f"{numbers[field[1]]:0{int(field[2] or 0)}d}"
 
-    return _inside(root, root / _FIELD.sub(filled, template))
+    relative = _FIELD.sub(filled, template)
+    if any(len(part.encode()) > _LONGEST_NAME for part in relative.split("/")):
+        raise ValueError(f"a name of more than {_LONGEST_NAME} bytes in the path template for {prefix}")
+    return _inside(root, root / relative)
 
 
 def _inside(root: Path, path: Path) -> Path:
@@ -318,10 +330,14 @@ def _rows_of(episode: LeRobotEpisode, columns: list[str]) -> pa.Table:
         raise BadInput("bad_table", f"not a table that can be read ({str(error)[:200]})", where=path) from None
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def _array(column: pa.ChunkedArray, feature: LeRobotFeature, name: str, episode: LeRobotEpisode) -> np.ndarray:
     """A column as (T, ...) numbers; lists within lists are flattened and get the feature's shape."""
     flat = column.combine_chunks()
-    while pa.types.is_nested(flat.type) and not flat.null_count:
+    while _is_list(flat.type) and not flat.null_count:
         flat = flat.flatten()
     shape = (len(column), *(feature.shape if feature.shape != (1,) else ()))
     if flat.null_count or pa.types.is_nested(flat.type) or len(flat) != math.prod(shape):

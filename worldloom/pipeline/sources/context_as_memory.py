@@ -64,8 +64,10 @@ class ContextAsMemorySource(Source):
         pictures: dict[str, list[Path]] = {}
         cameras: dict[str, Path] = {}
         others: list[Path] = []
+        told = False
         for path in walk_files(self.path):
             parts = path.relative_to(self.path).parts
+            told = told or parts == ("captions.txt",)
             if len(parts) == 3 and parts[0] == frames.name and _number(path) is not None:
                 pictures.setdefault(parts[1], []).append(path)
             elif len(parts) == 2 and parts[0] == jsons.name and path.suffix == ".json":
@@ -73,7 +75,7 @@ class ContextAsMemorySource(Source):
             elif parts[0] != "overlap_labels" and parts != ("captions.txt",):
                 others.append(path)
         source = self.model_dump(mode="json")
-        captions, unread = self._captions()
+        captions, unread = self._captions() if told else ([], None)
         for scene in sorted(pictures.keys() | cameras.keys()):
             for item in self._scene(source, scene, pictures.get(scene, []), cameras.get(scene), captions):
                 yield plainly_named(item)
@@ -226,5 +228,6 @@ def _number(path: Path) -> int | None:
 
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
-    found = [path for path in walk_files(folder, recursive=False) if _number(path) is not None]
+    inside = folder.parents[1]  # of frames/<scene>
+    found = [path for path in walk_files(folder, recursive=False, within=inside) if _number(path) is not None]
     return tuple(sorted(found, key=lambda path: (_number(path) or 0, path.name)))

@@ -52,13 +52,16 @@ class HMWorldSource(Source):
         """Two items per sample (one where they are joined), sorted by folder, then everything that belongs to none."""
         samples: dict[Path, set[str]] = {}
         others: list[Path] = []
+        captions: dict[str, str] = {}
         parts = {f"{part}{end}.mp4" for part in PARTS for end in ("", "_mask")} | set(SIDE_FILES)
         for path in walk_files(self.path):
             if path.name in parts and path.parent != self.path:
                 samples.setdefault(path.parent, set()).add(path.name)
-            elif path != self.path / "caption.txt":
+            elif path == self.path / "caption.txt":
+                captions = self._captions(path)
+            else:
                 others.append(path)
-        source, captions = self.model_dump(mode="json"), self._captions()
+        source = self.model_dump(mode="json")
         for folder, names in sorted(samples.items()):
             yield from map(plainly_named, self._sample(source, folder, names, captions))
         for path in others:
@@ -95,12 +98,11 @@ class HMWorldSource(Source):
     def _videos(self, part: Part) -> list[str]:
         return [f"{part}.mp4", f"{part}_mask.mp4"] if self.masks else [f"{part}.mp4"]
 
-    def _captions(self) -> dict[str, str]:
+    def _captions(self, path: Path) -> dict[str, str]:
         from worldloom.catalogs.formats.hm_world import read_captions
 
-        path = self.path / "caption.txt"
         try:
-            return read_captions(path) if path.is_file() else {}
+            return read_captions(path)
         except BadInput:  # captions are a gift; what is wrong with the file is no sample's fault
             return {}
 
@@ -133,12 +135,13 @@ class HMWorldSource(Source):
         """
         folder, parts = Path(item.path).parent, item.detail["parts"]
         known = Known(trajectory=self._cameras(folder, parts))
-        if (folder / "character.json").is_file():
+        beside = {Path(one).name for one in item.sidecars}  # what was listed: nothing that leads out of the source
+        if "character.json" in beside:
             from worldloom.catalogs.formats.hm_world import character_text
 
             known.attributes["character"] = character_text(folder / "character.json")
         subjects = self._subjects(folder, parts, info) if self.masks else None
-        if (folder / "check.json").is_file():
+        if "check.json" in beside:
             self._check(folder, parts, subjects, known)
         known.subjects = subjects
         return known

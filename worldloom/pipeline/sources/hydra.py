@@ -37,6 +37,7 @@ class HydraSource(Source):
         videos: dict[str, Path] = {}
         cameras: dict[str, Path] = {}
         others: list[Path] = []
+        told = False
         for path in walk_files(self.path):
             if path.parent != self.path:
                 others.append(path)
@@ -44,9 +45,11 @@ class HydraSource(Source):
                 videos[found[1]] = path
             elif (found := re.fullmatch(r"cam(\d+)\.json", path.name)) is not None:
                 cameras[found[1]] = path
-            elif path.name != "caption.txt":
+            elif path.name == "caption.txt":
+                told = True
+            else:
                 others.append(path)
-        captions = self._captions()
+        captions = self._captions() if told else []
         for number in sorted(videos.keys() | cameras.keys(), key=lambda number: (int(number), number)):
             video, camera = videos.get(number), cameras.get(number)
             if video is None:
@@ -69,8 +72,6 @@ class HydraSource(Source):
 
     def _captions(self) -> list[str]:
         path = self.path / "caption.txt"
-        if not path.is_file():
-            return []
         return [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
 
     def trajectory(self, item: SourceItem) -> Trajectory:

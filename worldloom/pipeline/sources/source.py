@@ -193,13 +193,18 @@ def _plain(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def walk_files(root: Path, *, recursive: bool = True) -> Iterator[Path]:
+def walk_files(root: Path, *, recursive: bool = True, within: Path | None = None) -> Iterator[Path]:
     """Files below `root` in sorted order, hidden ones left out; links that lead out of `root` are not followed.
+
+    Args:
+        root: a folder.
+        recursive: look into the folders below.
+        within: a folder above, that links may stay in, instead of `root`.
 
     Raises:
         UsageError: a folder in it cannot be listed.
     """
-    inside = os.path.realpath(root)
+    inside = os.path.realpath(within or root)
     for folder, names, files in os.walk(root, followlinks=False, onerror=refuse_unlisted):
         names[:] = sorted(name for name in names if not name.startswith(".")) if recursive else []
         if not _is_below(inside, folder):

@@ -105,11 +105,11 @@ class UnrealSource(Source):
         videos = [path for path in files if path.suffix.lower() in VIDEOS]
         taken = {path for shot in shots.values() for one in shot.values() for path in one.files.values()}
         taken |= {second for shot in shots.values() for one in shot.values() for _, second in one.doubled}
-        cameras: set[Path] = set()
+        there, cameras = set(files), set[Path]()
         items: list[SourceItem] = []
         for (folder, sequence), passes in shots.items():
             if "" in passes:
-                items.append(self._item(folder, sequence, passes, None, cameras))
+                items.append(self._item(folder, sequence, passes, None, there, cameras))
             elif not any(video.parent == folder for video in videos):
                 some = next(iter(next(iter(passes.values())).files.values()))
                 what = "passes without the picture they belong to"
@@ -121,7 +121,7 @@ class UnrealSource(Source):
                 what = "numbered pictures of the same sequence are taken in its place"
                 items.append(self._problem(video, "not_recognised", what))
             else:
-                items.append(self._item(video.parent, video.stem, beside, video, cameras))
+                items.append(self._item(video.parent, video.stem, beside, video, there, cameras))
         for path in files:
             if path not in taken and path not in cameras:
                 what = f"neither a picture named '{self.name}', nor a video, nor a camera file"
@@ -139,10 +139,16 @@ class UnrealSource(Source):
         return SourceItem(self.model_dump(mode="json"), uri, str(path.absolute()), self.licence, problem=(reason, what))
 
     def _item(
-        self, folder: Path, sequence: str, passes: Mapping[str, Numbered], video: Path | None, cameras: set[Path]
+        self,
+        folder: Path,
+        sequence: str,
+        passes: Mapping[str, Numbered],
+        video: Path | None,
+        files: set[Path],
+        cameras: set[Path],
     ) -> SourceItem:
         place = folder.relative_to(self.path)
-        camera, problem = self._camera_of(folder, sequence, passes)
+        camera, problem = self._camera_of(folder, sequence, passes, files)
         cameras.update([camera] if camera is not None else [])
         for name, one in passes.items():
             if problem is None and (wrong := one.problem()) is not None:
@@ -160,13 +166,13 @@ class UnrealSource(Source):
             self.licence,
             sidecars=(str(camera.absolute()),) if camera is not None else (),
             problem=problem,
-            detail={"sequence": sequence, "pictures": video is None},
+            detail={"sequence": sequence, "pictures": video is None, "below": len(place.parts)},
             attributes={name: value for name, value in attributes.items() if str(value).isprintable()},
             stamp=digest([_stamp(path, folder) for path in used]) if used else "",
         )
 
     def _camera_of(
-        self, folder: Path, sequence: str, passes: Mapping[str, Numbered]
+        self, folder: Path, sequence: str, passes: Mapping[str, Numbered], files: set[Path]
     ) -> tuple[Path | None, tuple[str, str] | None]:
         """The camera file of a shot, or why there is none."""
         if self.camera in ("none", "exr"):
@@ -174,7 +180,7 @@ class UnrealSource(Source):
         names = CAMERA_FILES if self.camera is None else (self.camera,)
         for name in names:
             path = folder / name.replace("{sequence}", sequence)
-            if path.is_file():
+            if path in files:
                 return path, None
         if self.camera is None and any(path.suffix.lower() == ".exr" for path in _any_exr(passes)):
             return None, None
@@ -186,8 +192,9 @@ class UnrealSource(Source):
         """The pictures of an item by pass, listed again."""
         place, sequence = Path(item.path), item.detail["sequence"]
         folder = place if item.detail["pictures"] else place.parent
+        root = Path(*folder.parts[: len(folder.parts) - item.detail["below"]])
         below = [folder, *(one for one in sorted(folder.iterdir()) if one.is_dir() and not one.is_symlink())]
-        files = [path for one in below for path in walk_files(one, recursive=False)]
+        files = [path for one in below for path in walk_files(one, recursive=False, within=root)]
         shots = sorted_out(files, self.name, self._passes())
         if item.detail["pictures"]:
             return dict(shots.get((folder, sequence), {}))

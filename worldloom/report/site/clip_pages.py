@@ -61,7 +61,13 @@ def page_of(key: str) -> str:
 
 
 def make_pages(
-    sights: Sequence[Sight], folder: Path, facts: Mapping[str, str], progress: Progress, *, home: str = "../index.html"
+    sights: Sequence[Sight],
+    folder: Path,
+    facts: Mapping[str, str],
+    progress: Progress,
+    *,
+    home: str = "../index.html",
+    only: str | None = None,
 ) -> Pages:
     """Write the pages of these clips, one leading to the next; those that are as they should be stay.
 
@@ -71,12 +77,15 @@ def make_pages(
         facts: small print by name.
         progress: told how far it is.
         home: address of the overview as seen from a page; empty for none.
+        only: key of the one clip to write the page of; the others are its neighbours.
     """
     pages = Pages({}, 0, Counter(), {})
     known = _read(folder / "cache" / "pages.json")
     due: list[dict[str, Any]] = []
     stamps: dict[str, str] = {}
     for number, sight in enumerate(sights):
+        if only not in (None, sight.key):
+            continue
         around = {
             name: Path(page_of(sights[place].key)).name if 0 <= place < len(sights) else ""
             for name, place in (("previous", number - 1), ("following", number + 1))

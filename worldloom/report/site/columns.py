@@ -167,7 +167,7 @@ def data_of_clips(rows: Sequence[Row], looks: Mapping[str, Look], pages: Iterabl
     return {
         "count": len(rows),
         "seconds": [_number(row["seconds"]) for row in rows],
-        "name": _listed([name_of_uri(row["source"]["uri"]) or row["key"] for row in rows]),
+        "name": _listed([title_of_row(row) for row in rows]),
         "size": _listed([f"{row['width']}×{row['height']}" for row in rows]),
         "source": _listed([row["source"]["kind"] for row in rows]),
         "frames": [row["frames"] for row in rows],
@@ -189,10 +189,17 @@ def data_of_clips(rows: Sequence[Row], looks: Mapping[str, Look], pages: Iterabl
     }  # fmt: skip
 
 
-def name_of_uri(uri: str) -> str:
-    """Last part of a place without its ending."""
-    last = PurePosixPath(uri.replace("\\", "/").split("?")[0].rstrip("/")).name
-    return last.rsplit(".", 1)[0] if "." in last[1:] else last
+def title_of_row(row: Row) -> str:
+    """What a clip is called: last part of its address without its ending; a bare number with the folder before it."""
+    parts = [part for part in row["source"]["uri"].replace("\\", "/").split("/") if part]
+    last = PurePosixPath(parts[-1]).stem if parts else ""
+    if not last:
+        return str(row["key"])
+    if not last.isdecimal():
+        return last
+    return (
+        f"{parts[-2]}/{last}" if len(parts) > 1 and not parts[-2].endswith(":") else f"{row['source']['kind']} {last}"
+    )
 
 
 def _mark(event: Sequence[Any], frames: int) -> list[Any]:
@@ -206,7 +213,11 @@ def _by_class(counts: Sequence[Any]) -> list[list[int]]:
     """Ten columns of frames per class; none where no clip has labels."""
     if not any(counts):
         return []
-    return [[int(one[label]) if one and len(one) == 10 else 0 for one in counts] for label in range(10)]
+    usable = [
+        one if isinstance(one, list) and len(one) == 10 and all(isinstance(count, int) for count in one) else [0] * 10
+        for one in counts
+    ]
+    return [[one[label] for one in usable] for label in range(10)]
 
 
 def _listed(values: Sequence[Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from worldloom.report.actions import LEGEND
 from worldloom.report.collection import Collection
 from worldloom.report.figure import ARROWS
 from worldloom.report.page import write_page
-from worldloom.report.site.columns import Row, endings, figures, name_of_uri, operations_of
+from worldloom.report.site.columns import Row, endings, figures, operations_of, title_of_row
 from worldloom.report.site.look import decoded
 from worldloom.report.site.looks import Look
 from worldloom.report.site.overview import in_hours
@@ -242,7 +242,7 @@ def write_comparison(
 
 def _entry(row: Row, hrefs: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "key": row["key"], "name": name_of_uri(row["source"]["uri"]) or row["key"], "source": row["source"]["kind"],
+        "key": row["key"], "name": title_of_row(row), "source": row["source"]["kind"],
         "seconds": round(row["seconds"], 2), "page": hrefs.get(row["key"], ""),
     }  # fmt: skip
 

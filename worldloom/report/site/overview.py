@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from worldloom.report.content import FunnelRow
-from worldloom.report.site.columns import Row, endings, facets, name_of_uri, operations_of
+from worldloom.report.site.columns import Row, endings, facets, operations_of, title_of_row
 from worldloom.report.site.look import decoded, shortened
 from worldloom.report.site.looks import Look
 
@@ -150,7 +150,7 @@ def first_cards(
         ends = [(name, endings([row], name)[0][0]) for name in operations_of([row])]
         ends.sort(key=lambda end: {"failed": 0, "absent": 1}.get(end[1], 2))  # what is missing is seen first
         cards.append({
-            "key": row["key"], "name": name_of_uri(row["source"]["uri"]) or row["key"],
+            "key": row["key"], "name": title_of_row(row),
             "href": hrefs.get(row["key"], ""), "strip": f"thumbs/{look.strip}" if look.strip else "",
             "trouble": look.trouble, "seconds": f"{row['seconds']:.1f} s", "source": row["source"]["kind"],
             "size": f"{row['width']}×{row['height']}", "badges": ends,

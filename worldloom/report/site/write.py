@@ -124,9 +124,9 @@ def write_one_page(place: Path | str, folder: Path, key: str, progress: Progress
     collection = open_collection(place)
     key = whole_key(collection, key)
     copy_assets(folder)
-    sights = [sight for sight in collection.sights if sight.key == key]
+    there = [sight for sight in collection.sights if sight.key == key or (folder / page_of(sight.key)).is_file()]
     home = "../index.html" if (folder / "index.html").exists() else ""
-    made = make_pages(sights, folder, collection.facts, progress, home=home)
+    made = make_pages(there, folder, collection.facts, progress, home=home, only=key)
     if made.troubles:
         reason = next(iter(made.troubles))
         raise WorldloomError(f"{place}: the page of clip {key} cannot be drawn ({reason}): {made.said[reason]}")
