@@ -14,9 +14,11 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.envelope import Envelope
 from worldloom.pipeline.progress import Silent
 from worldloom.pipeline.workspace import Workspace
-from worldloom.report.collection import file_stem, open_collection, whole_key
+from worldloom.report.collection import file_stem, open_collection, plain_row, whole_key
 from worldloom.report.site import looks
-from worldloom.report.site.overview import funnel_lines
+from worldloom.report.site.columns import data_of_clips
+from worldloom.report.site.compare import changes
+from worldloom.report.site.overview import annotation_rows, counts, first_cards, funnel_lines, tiles
 from worldloom.report.site.problems import problems_of
 from worldloom.report.site.script import read_data, script, write_data
 from worldloom.report.site.write import write_one_page, write_site
@@ -254,6 +256,21 @@ def test_no_file_is_called_by_a_key_that_leads_elsewhere() -> None:
     for key in ("../../etc/passwd", "a/b", "", ".", "con fig", "x" * 300, "\u202eabc"):
         assert re.fullmatch(r"x[0-9a-f]{25}", file_stem(key))
     assert file_stem("abcdefghijklmnopqrstuvwx23") == "abcdefghijklmnopqrstuvwx23"
+
+
+def test_a_catalog_of_other_columns_still_has_its_page() -> None:
+    odd = [
+        {"key": "../x", "source": None, "pose": "ok", "actions": {"status": 3, "move": ["a"] * 10, "view": None}},
+        {"key": "b", "seconds": "long", "width": -4, "caption": 7, "quality": {"sharpness": "sharp", "burnt": [1]},
+         "events": {"status": "ok", "reason": None, "count": float("inf")}, "revisits": {"density": "high"},
+         "source": {"kind": 5, "uri": None}, "parents": "none", "attributes": {"status": HOSTILE, "x": float("nan")}},
+    ]  # fmt: skip
+    rows = [plain_row(row) for row in odd]
+    data = data_of_clips(rows, {}, ())
+    assert data["count"] == 2 and data["files"][0].startswith("x") and "nan" not in script("clips", data).lower()
+    assert tiles(rows, {}, 0) and counts(rows, {}) and first_cards(rows, {}, {})
+    assert [line.name for line in funnel_lines(annotation_rows(rows))] == ["actions", "events"]
+    changes(rows[0], rows[1], looks.Look(), looks.Look(move="a3"))
 
 
 def test_an_empty_folder_is_no_dataset(tmp_path: Path) -> None:

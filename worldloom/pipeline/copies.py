@@ -266,32 +266,29 @@ def aligned(
     one_file = bool(prints.source[first] == prints.source[second])
     if one_file and (cropped or symmetry.name != "same"):
         return None  # a walk straight on shows the middle of what it showed before
-    pair = _Pair(
-        distance,
-        sight_a,
-        symmetry.motion(one.motion),
-        other.motion,
-        one.rate,
-        other.rate / one.rate,
-        rules,
-        bool(cropped),
-        one_file,
-    )
+    sides = (symmetry.motion(one.motion), other.motion)
+    pair = _Pair(distance, *sides, one.rate, other.rate / one.rate, rules, bool(cropped), one_file)
     near = distance <= rules.distance
     i, j = np.nonzero(near)
     least = rules.agreement * max(3.0, rules.least_s * one.rate / 2, pair.least_share * min(near.shape)) / 2
     if min(near.any(axis=1).sum(), near.any(axis=0).sum()) < least:
         return None
+    back = _Pair(distance.T, *sides[::-1], other.rate, one.rate / other.rate, rules, bool(cropped), one_file)
     for speed in SPEEDS:
         if speed < 0 and (cropped or one_file):
             continue
         slope = speed * pair.slope
-        for offset in pair.offsets(i, j, slope):
-            mean = pair.judged(slope, offset)
+        # Samples of the faster clip are looked up in the slower one, where the nearest is nearer.
+        turned = abs(slope) < 1
+        here, slope = (back, 1 / slope) if turned else (pair, slope)
+        for offset in here.offsets(*((j, i) if turned else (i, j)), slope):
+            mean = here.judged(slope, offset)
             if mean is not None:
-                share_a, share_b = pair.shares(slope, offset)
+                shares = here.shares(slope, offset)
+                begins = -offset / slope if turned else float(offset)
+                share_a, share_b = shares[::-1] if turned else shares
                 return Match(
-                    first, second, symmetry.name, cropped, speed, offset / other.rate, share_a, share_b, round(mean, 2)
+                    first, second, symmetry.name, cropped, speed, begins / other.rate, share_a, share_b, round(mean, 2)
                 )
     return None
 
@@ -301,7 +298,6 @@ class _Pair:
     """Two clips beside each other: sample i of the first, sample j of the second."""
 
     distance: np.ndarray
-    sight: np.ndarray
     motion_a: np.ndarray
     motion_b: np.ndarray
     rate: float
@@ -325,7 +321,7 @@ class _Pair:
         count_a, count_b = self.distance.shape
         share = np.maximum(common / count_a, common * abs(slope) / count_b)
         # Where only ends overlap, nobody can see whether they would fit better a second farther apart.
-        as_fast = abs(slope) == self.slope
+        as_fast = self._as_fast(slope)
         wanted = np.maximum(3.0, self.rules.least_s * self.rate * np.where(as_fast & (share >= WHOLE), 0.5, 1.0))
         least_share = self.least_share if as_fast else max(self.least_share, OTHER_SPEED)
         possible = (common >= wanted) & (share >= least_share) & (votes >= self.rules.agreement * common - 1)
@@ -337,6 +333,10 @@ class _Pair:
         by_motion = chosen[:MOST_OFFSETS][np.argsort(-alike, kind="stable")[:1]]
         by_votes = chosen[np.argsort(-votes[chosen], kind="stable")[:OFFSETS]]
         return [int(one) for one in offset[np.concatenate([by_motion, by_votes])]]
+
+    def _as_fast(self, slope: float) -> bool:
+        """Whether both run at one speed, perhaps one backwards."""
+        return bool(np.isclose(abs(slope), self.slope))
 
     def _common(self, slope: float, offset: np.ndarray) -> np.ndarray:
         """Samples of the first that fall into the second at each offset."""
@@ -370,7 +370,9 @@ class _Pair:
         if self._aside(slope, offset) >= self.rules.contrast * mean + LEAST_CONTRAST:
             return mean
         # Nothing tells how fast nothing moves, nor when.
-        still = moving >= LEAST_MOTION or (slope == self.slope and max(self.shares(slope, offset)) >= WHOLE)
+        still = moving >= LEAST_MOTION or (
+            slope > 0 and self._as_fast(slope) and max(self.shares(slope, offset)) >= WHOLE
+        )
         return mean if near and still and moving <= FIXED and not self.one_file else None
 
     def _distances(self, slope: float, offset: int) -> np.ndarray:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from worldloom.report.site.throughput import Pace
 
 
+_READ = ("key", "split", "fps", "frames", "height", "width", "seconds", "caption", "parents")
+"""Columns that hold no structure and are read by pages."""
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -205,14 +207,16 @@ def rows_of(dataset: ShardDataset) -> dict[str, dict[str, Any]]:
 
 
 def plain_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with all plain columns that pages read, each of its type."""
+    """A row with all plain columns that pages read, each of its type; of other columns, those that hold a structure."""
+    row = {name: value for name, value in row.items() if name in _READ or isinstance(value, Mapping)}
     for name in ("seconds", "fps"):
         row[name] = _number(row.get(name))
     for name in ("frames", "width", "height"):
         row[name] = int(_number(row.get(name)))
-    source = row.get("source") or {}
+    source = row["source"] if isinstance(row.get("source"), Mapping) else {}
     row["source"] = {name: _text(source.get(name)) for name in ("kind", "uri", "licence", "sha256", "retrieved_at")}
-    row["split"], row["parents"] = _text(row.get("split")), list(row.get("parents") or ())
+    row["split"] = _text(row.get("split"))
+    row["parents"] = list(row["parents"]) if isinstance(row.get("parents"), list | tuple) else []
     row["caption"] = row["caption"] if isinstance(row.get("caption"), str) else None
     return row
 

@@ -213,7 +213,11 @@ def _by_class(counts: Sequence[Any]) -> list[list[int]]:
     """Ten columns of frames per class; none where no clip has labels."""
     if not any(counts):
         return []
-    return [[int(one[label]) if one and len(one) == 10 else 0 for one in counts] for label in range(10)]
+    usable = [
+        one if isinstance(one, list) and len(one) == 10 and all(isinstance(count, int) for count in one) else [0] * 10
+        for one in counts
+    ]
+    return [[one[label] for one in usable] for label in range(10)]
 
 
 def _listed(values: Sequence[Any]) -> dict[str, Any]:
