@@ -382,7 +382,8 @@ def clip_key(source_sha256: str, stream: int, first_pts: int, last_pts: int, der
         stream: index of the video stream in its file.
         first_pts: PTS of the first source frame, in the stream's time base.
         last_pts: PTS of the last source frame.
-        derivation: what was done to the parent, e.g. `reverse:loop`; empty for an ingested clip.
+        derivation: what was done to the parent, e.g. `reverse:loop`; empty for an ingested clip that has all frames in
+            between, as they are in its source. Of pictures, their rate and how they were made of their files.
     """
     import base64
     import hashlib

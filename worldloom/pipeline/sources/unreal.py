@@ -117,12 +117,12 @@ class UnrealSource(Source):
                 items.append(self._problem(some, "no_video", f"{what} ('{self.picture.name}', or a video)"))
         for video in videos:
             taken.add(video)
-            passes = beside.passes_of(video)
-            if "" in passes:
+            along = beside.passes_of(video)
+            if "" in along:
                 what = "numbered pictures of the same sequence are taken in its place"
                 items.append(self._problem(video, "not_recognised", what))
             else:
-                items.append(self._item(video.parent, video.stem, passes, video, there, cameras))
+                items.append(self._item(video.parent, video.stem, along, video, there, cameras))
         for path in files:
             if path not in taken and path not in cameras:
                 what = f"neither a picture named '{self.name}', nor a video, nor a camera file"
