@@ -1,5 +1,8 @@
 """Names, passes and ids of Movie Render Queue, below the source."""
 
+import tracemalloc
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from worldloom.catalogs.formats.exr import write_exr
 from worldloom.catalogs.formats.movie_render_queue import (
     DepthPass,
     IdPass,
+    Numbered,
     name_pattern,
     pass_channel,
     read_depth,
@@ -122,3 +126,19 @@ def test_ids_as_numbers_and_colours(tmp_path):
     with pytest.raises(BadInput) as caught:
         read_ids(tmp_path / "noise.png", IdPass())
     assert caught.value.reason == "too_many_subjects"
+
+
+def test_two_numbers_that_lie_far_apart_cost_no_memory():
+    """Names of files are somebody else's, and they are looked at in the driver."""
+    numbered = Numbered()
+    for number in (-2, 0, 1, 4_000_000):
+        numbered.add(number, Path(f"a.{number}.png"))
+    tracemalloc.start()
+    try:
+        problem = numbered.problem()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert problem is not None and problem[0] == "missing_frames"
+    assert problem[1].startswith("3999999 pictures are missing between -2 and 4000000, the first is -1")
+    assert peak < 1_000_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,13 +119,23 @@ class Numbered:
             what = f"{first.name} and {second.name} have one number ({len(self.doubled)} such); keep one of them"
             return "doubled_frames", what
         numbers = self.numbers
-        missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers)) if len(numbers) > 1 else []
-        if missing:
-            what = (
-                f"{len(missing)} pictures are missing between {numbers[0]} and {numbers[-1]}, the first is {missing[0]}"
-            )
+        if gap := first_missing(numbers):
+            first, count = gap
+            what = f"{count} pictures are missing between {numbers[0]} and {numbers[-1]}, the first is {first}"
             return "missing_frames", f"{what}; render them again"
         return None
+
+
+def first_missing(numbers: Sequence[int]) -> tuple[int, int] | None:
+    """The first number that is missing between the first and the last, and how many are; None where none is.
+
+    Args:
+        numbers: ascending, different; two names of files may lie a thousand million apart, so none are made in between.
+    """
+    count = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
+    if not count:
+        return None
+    return next(one + 1 for one, following in pairwise(numbers) if following != one + 1), count
 
 
 def name_pattern(template: str) -> re.Pattern[str]:

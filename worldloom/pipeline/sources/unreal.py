@@ -17,6 +17,7 @@ from worldloom.catalogs.formats.movie_render_queue import (
     DepthPass,
     IdPass,
     Numbered,
+    first_missing,
     name_pattern,
     sorted_out,
 )
@@ -319,9 +320,8 @@ def _agreed(numbers: list[int] | None, table: CameraTable, info: VideoInfo, item
     where = Path(item.sidecars[0]) if item.sidecars else item.uri
     rows = table.numbers.tolist()
     if numbers is None:
-        missing = sorted(set(range(rows[0], rows[-1] + 1)) - set(rows))
-        if missing:
-            raise BadInput("bad_poses", f"no row for frame {missing[0]} ({len(missing)} are missing)", where=where)
+        if gap := first_missing(rows):
+            raise BadInput("bad_poses", f"no row for frame {gap[0]} ({gap[1]} are missing)", where=where)
         if len(rows) != info.frames:
             raise BadInput("bad_poses", f"{len(rows)} rows, and the video has {info.frames} frames", where=where)
         return rows
