@@ -125,6 +125,11 @@ def test_headers_of_exr_pictures(tmp_path):
         ("frame,x,y,z,pitch,yaw,roll,fov\n0,0,0,0,0,0,0,90\n1,0,0,zero,0,0,0,90\n", "bad_poses", "line 3: z is 'zero'"),
         ("frame,x,y,z,pitch,yaw,roll,fov\n0,0,0,0,0,0,0,90\n0,0,0,0,0,0,0,90\n", "doubled_frames", "line 2 and line 3"),
         ("frame,x,y,z,pitch,yaw,roll,fov\n0.5,0,0,0,0,0,0,90\n", "bad_poses", "whole number"),
+        (
+            "frame,x,y,z,pitch,yaw,roll,fov\n1e19,0,0,0,0,0,0,90\n",
+            "bad_poses",
+            "line 2: frame 1e+19 is no whole number",
+        ),
         ("frame,x,y,z,pitch,yaw,roll,fov\n0,nan,0,0,0,0,0,90\n", "bad_poses", "finite"),
         ("frame,x,y,z,pitch,yaw,roll,fov\n0,0,0,0,0,0,0,-3\n", "bad_poses", "more than 0"),
         ("frame,x,y,z,pitch,yaw,roll,fov\n0,0,0,0,0,0,0,180\n", "no_intrinsics", "neither"),

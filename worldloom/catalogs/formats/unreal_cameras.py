@@ -45,6 +45,9 @@ MAX_ROWS = 1_000_000
 
 _ASPECT_TOLERANCE = 0.01
 
+_MOST_FRAME = 999_999_999
+"""As of the pictures' names."""
+
 
 class CameraColumns(Strict):
     """What the columns (CSV) or keys (JSON) are called; capital letters make no difference.
@@ -279,8 +282,10 @@ def _numbers(rows: Rows, columns: CameraColumns, path: Path) -> np.ndarray:
     found: dict[int, str] = {}
     for where, row in rows:
         value = _number(row, columns.frame, where, path)
-        if value != int(value):
-            raise BadInput("bad_poses", f"{where}: frame {value:g} is no whole number", where=path)
+        if value != int(value) or abs(value) > _MOST_FRAME:
+            raise BadInput(
+                "bad_poses", f"{where}: frame {value:g} is no whole number of at most nine digits", where=path
+            )
         if (number := int(value)) in found:
             what = f"frame {number} has two rows, {found[number]} and {where}"
             raise BadInput("doubled_frames", what, where=path, remedy="Keep one of them.")
