@@ -174,3 +174,20 @@ def flood() -> None:
 
 def deep_in_native_code() -> None:
     ctypes.CDLL(None).sleep(600)
+
+
+def look_at(path: str) -> tuple[str, int]:
+    """Why a picture is refused, and the most memory that took, MB."""
+    import resource
+    from fractions import Fraction
+    from pathlib import Path
+
+    from worldloom.catalogs.errors import BadInput
+    from worldloom.catalogs.pictures import probe_pictures
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        probe_pictures([Path(path)], Fraction(10))
+    except BadInput as error:
+        return error.reason, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    return "", 0

@@ -5,10 +5,12 @@ import os
 import pickle
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -402,3 +404,19 @@ def test_failures_travel_between_processes() -> None:
     ):
         copy = pickle.loads(pickle.dumps(failure))
         assert (type(copy), str(copy), copy.reason, vars(copy)) == (type(failure), "x", failure.reason, vars(failure))
+
+
+def test_a_picture_that_unpacks_to_gigabytes_is_refused_by_its_header(child: Child, tmp_path: Path) -> None:
+    """A PNG of 20,000 x 20,000 in a megabyte; 1.2 GB once unpacked."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    side, packer = 20_000, zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes((1 + 3 * side) * 100)) for _ in range(side // 100)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(png)
+    with Child("sandbox_entries:look_at", Limits(deadline_s=60, memory_mb=4000)) as one:
+        reason, took_mb = one.call(str(tmp_path / "a.png"))
+    assert reason == "not_image" and took_mb < 200

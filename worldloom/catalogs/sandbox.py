@@ -64,6 +64,10 @@ _LAST_WORDS_BYTES = 16_000
 _WHERE_S = 0.5
 """How long a child that hangs is given to write down where (default ours)."""
 
+_PIXELS, _MOST_PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS", 4 * 8192 * 4320
+"""OpenCV refuses pictures that claim more before it unpacks one, which a few bytes may make to gigabytes. Four times
+what a video may have (`containers.VideoLimits`): masks may have twice its sides (ours)."""
+
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -291,7 +295,8 @@ def _spawn(threads: int) -> _Running:
     ours, theirs = socket.socketpair()
     log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 -- closed with the child; emptied while it writes
     mark = f"{_guard()}.{next(_numbers)}"
-    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), MARK: mark}
+    environment = {**os.environ, _PIXELS: str(_MOST_PIXELS), MARK: mark}
+    environment |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
     root = str(Path(__file__).resolve().parents[2])
     with theirs:
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter, no shell
