@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,38 @@ def test_listing_more_or_fewer_changes_no_item_that_is_listed_either_way(tmp_pat
         assert some and some == {uri: every[uri] for uri in some}, fewer
     wide = told(kind="worlds", count=2, settings={"fps": 10})
     assert not set(wide.values()) & set(told(kind="worlds", count=2).values())
+
+
+class _Waited(BaseException):
+    """Nothing catches it."""
+
+
+@pytest.mark.parametrize(
+    ("values", "pipe", "beside"),
+    [
+        ({"kind": "hydra"}, "caption.txt", "1.mp4"),
+        ({"kind": "hm_world"}, "caption.txt", "0001/cond.mp4"),
+        ({"kind": "context_as_memory", "clips": "captions"}, "captions.txt", "frames/a/0000.png"),
+        ({"kind": "lerobot"}, "meta/info.json", "videos/a.mp4"),
+        ({"kind": "webdataset"}, "a.tar", "b.tar"),
+        ({"kind": "realestate10k", "poses": ".", "videos": ".", "align": "pts"}, "a.txt", "a.mp4"),
+    ],
+)
+def test_no_listing_waits_at_a_pipe(tmp_path: Path, values: dict[str, Any], pipe: str, beside: str) -> None:
+    """Sources are listed in the driver, where nothing has a deadline."""
+    for name in (pipe, beside):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(tmp_path / pipe)
+    (tmp_path / beside).touch()
+    places = {"poses": tmp_path, "videos": tmp_path} if "poses" in values else {"path": tmp_path}
+
+    def waited(*_: object) -> None:
+        raise _Waited
+
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(5)
+    try:
+        assert list(TypeAdapter(AnySource).validate_python({**values, **places}).listed())
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

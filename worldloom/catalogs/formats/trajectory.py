@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,8 +167,10 @@ def read_text(path: str | Path) -> str:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if (told := path.stat()).st_size > MAX_BYTES:
             raise BadInput("too_large", f"larger than {MAX_BYTES >> 20} MiB, no camera file", where=path)
+        if not stat.S_ISREG(told.st_mode):  # opening a pipe waits for ever
+            raise BadInput("not_text", "a pipe, a device or a folder, no file", where=path)
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise BadInput("no_file", "no such file", where=path) from None

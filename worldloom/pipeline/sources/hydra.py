@@ -45,7 +45,7 @@ class HydraSource(Source):
                 videos[found[1]] = path
             elif (found := re.fullmatch(r"cam(\d+)\.json", path.name)) is not None:
                 cameras[found[1]] = path
-            elif path.name == "caption.txt":
+            elif path.name == "caption.txt" and path.is_file():  # opening a pipe waits for ever
                 told = True
             else:
                 others.append(path)

@@ -88,6 +88,8 @@ def _to_fetch(text: str, download: Fetching) -> dict[str, str]:
 
 def address_in(text: str | Path, *, pages: bool) -> Address | None:
     """The address in the first line of a txt, in its one form; None where there is none."""
+    if not Path(text).is_file():  # opening a pipe waits for ever
+        return None
     try:
         with Path(text).open("rb") as file:
             line = file.read(_FIRST_BYTES).partition(b"\n")[0].decode("utf-8", "replace")

@@ -246,6 +246,8 @@ def _samples(tar: Path) -> list[tuple[str, Members, tuple[str, str] | None]]:
     Raises:
         BadInput: `bad_shard` or `torn_shard`, the tar itself is not to be trusted.
     """
+    if tar.exists() and not tar.is_file():  # opening a pipe waits for ever
+        raise BadInput("bad_shard", "a pipe, a device or a folder, no file", where=tar.name)
     found: dict[str, tuple[Members, list[str]]] = {}
     previous = ""
     with tar.open("rb") as file:
