@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worldloom.catalogs.errors import UsageError, WorldloomError
+from worldloom.pipeline.known import REPEATED
 from worldloom.pipeline.quarantine import FOLDER, Case, case_name, read_case
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def problems_of(space: Workspace) -> list[Problem]:
         name = case_name(row.operation, row.item)
         case = cases.pop(name, None)
         alone = f"worldloom annotate {shlex.quote(f'{space.out}/{name}')}"
-        retry = f"worldloom run {job} --retry {shlex.quote(row.reason)}"
+        # Trying a repeated video again brings the same clips again.
+        repeated = row.operation == "ingest" and row.reason == REPEATED
+        retry = "" if repeated else f"worldloom run {job} --retry {shlex.quote(row.reason)}"
         found.append(
             Problem(
                 stage=row.operation,
