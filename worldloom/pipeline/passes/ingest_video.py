@@ -198,7 +198,8 @@ class _Video:
             how = survey.error or f"{survey.damaged} damaged packets"
             message = f"only {len(survey.pts)} frames ({seconds:.2f} s) can be decoded ({how}), {wanted}"
             return BadInput("truncated", message, where=self.item.uri)
-        return BadInput("too_short", f"{seconds:.2f} s in {self.facts['shots']} shots, {wanted}", where=self.item.uri)
+        shots = f"{self.facts['shots']} shots" if self.facts["shots"] != 1 else "one shot"
+        return BadInput("too_short", f"{seconds:.2f} s in {shots}, {wanted}", where=self.item.uri)
 
     def _may_be_copied(self, parts: list[Part]) -> bool:
         whole = self._is_whole(parts[0]) and len(parts) == 1
