@@ -34,6 +34,7 @@ from worldloom.pipeline.known import (
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import record_members, unpack_parcel
+from worldloom.pipeline.sources.source import kind_and_uri
 from worldloom.pipeline.state import WRITTEN_ANEW, read_state
 
 ITEMS = "items.parquet"
@@ -288,6 +289,7 @@ class Workspace:
         for entry in self._ledger.entries_at(sequences.astype(np.int64)):
             keys = [one["key"] for one in entry.facts["clips"]]
             first = self._known.table["item"][self._numbers[keys[0]]].as_py()
-            said = f"all of it has come already, from {first.split(':', 2)[-1]} ({first.partition(':')[0]})"
+            kind, uri = kind_and_uri(first)
+            said = f"all of it has come already, from {uri} ({kind})"
             found.append(replace(entry, status="dropped", reason=REPEATED, error=said, told="{}"))
         return found

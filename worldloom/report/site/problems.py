@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from worldloom.catalogs.errors import UsageError, WorldloomError
 from worldloom.pipeline.known import REPEATED
 from worldloom.pipeline.quarantine import FOLDER, Case, case_name, read_case
+from worldloom.pipeline.sources.source import kind_and_uri
 
 if TYPE_CHECKING:
     from worldloom.pipeline.workspace import Workspace
@@ -135,7 +136,7 @@ def _words(case: Case | None) -> str:
 
 def _plain(item: str) -> str:
     """What a person knows an item of a source by: without the kind of its source and the digest of its place."""
-    return item.split(":", 2)[-1]
+    return kind_and_uri(item)[1]
 
 
 @dataclass(frozen=True)
