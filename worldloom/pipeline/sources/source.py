@@ -184,7 +184,7 @@ class Source(Strict):
 
 
 def kind_and_uri(item: str) -> tuple[str, str]:
-    """Kind of its source, which may hold colons, and URI, from the id of an item; of anything else nothing and itself."""
+    """Kind of its source, which may hold colons, and URI, of the id of an item; of anything else nothing and itself."""
     found = _ID.fullmatch(item)
     return (found["kind"], found["uri"]) if found else ("", item)
 
