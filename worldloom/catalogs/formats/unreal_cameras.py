@@ -205,6 +205,9 @@ def write_unreal_cameras(
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+LAST_FRAME = 1_000_000_000
+"""Beyond any shot, and within what a column of numbers holds (ours)."""
+
 Rows = list[tuple[str, dict[str, Any]]]
 """Where a row stands, for messages, and its values under small names."""
 
@@ -279,8 +282,9 @@ def _numbers(rows: Rows, columns: CameraColumns, path: Path) -> np.ndarray:
     found: dict[int, str] = {}
     for where, row in rows:
         value = _number(row, columns.frame, where, path)
-        if value != int(value):
-            raise BadInput("bad_poses", f"{where}: frame {value:g} is no whole number", where=path)
+        if value != int(value) or abs(value) > LAST_FRAME:
+            message = f"{where}: frame {value:g} is no whole number of at most {LAST_FRAME:,} on either side of 0"
+            raise BadInput("bad_poses", message, where=path)
         if (number := int(value)) in found:
             what = f"frame {number} has two rows, {found[number]} and {where}"
             raise BadInput("doubled_frames", what, where=path, remedy="Keep one of them.")
