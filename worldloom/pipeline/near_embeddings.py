@@ -76,7 +76,7 @@ def in_each_other(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     a, f, d = one.shape
     b = len(other)
-    seen_one, seen_other = one.any(axis=2), other.any(axis=2)
+    seen_one, seen_other = np.asarray(one.any(axis=2)), np.asarray(other.any(axis=2))
     cosine = (one.reshape(-1, d) @ other.reshape(-1, d).T).reshape(a, f, b, f)
     forth = np.where(seen_other[None, None], cosine, -1).max(axis=3).transpose(0, 2, 1)
     back = np.where(seen_one[:, :, None, None], cosine, -1).max(axis=1)
