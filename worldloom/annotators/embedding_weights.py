@@ -80,9 +80,9 @@ class Preprocessing(Strict):
         if self.crop is not None:
             top, left = (new[0] - self.crop[0]) // 2, (new[1] - self.crop[1]) // 2
             pixels = pixels[:, top : top + self.crop[0], left : left + self.crop[1]]
-        values = (pixels * np.float64(self.rescale)).astype(np.float32)
-        values = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        values: np.ndarray = (pixels * np.float64(self.rescale)).astype(np.float32)
+        return np.ascontiguousarray(((values - mean) / std).transpose(0, 3, 1, 2))
 
 
 class Encoder(NamedTuple):
