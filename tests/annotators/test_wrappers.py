@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from worldloom.annotators.actions import ActionAnnotator
-from worldloom.annotators.annotator import ANNOTATORS, Absent, Annotator, Given, annotator_class
+from worldloom.annotators.annotator import BY_DEFAULT, Absent, Annotator, Given, annotator_class
 from worldloom.annotators.events import EventAnnotator
 from worldloom.annotators.revisits import RevisitAnnotator
 from worldloom.catalogs.clip import Camera, Clip, Depth, Provenance, Subjects
@@ -104,7 +104,7 @@ def test_revisits_refuse_what_cannot_have_one():
     assert isinstance(RevisitAnnotator().annotate(clip_with(turned(np.zeros(16))), NOWHERE), Absent)
 
 
-@pytest.mark.parametrize("name", [name for name in ANNOTATORS if name != "pose"])
+@pytest.mark.parametrize("name", [name for name in BY_DEFAULT if name != "pose"])
 def test_every_registered_annotator_says_what_it_is(name):
     kind = annotator_class(name)
     annotator = kind()

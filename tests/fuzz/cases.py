@@ -22,7 +22,7 @@ from worldloom.catalogs.sandbox import Child, ChildFailure, Limits
 
 BATCH = 25
 CASE_DEADLINE_S = 20.0
-MEMORY_MB = 1500
+MEMORY_MB = 3000
 """Of the child: a case that wants more is out of bounds. With less, children that had read other formats before died
 by SIGSEGV in `duckdb.connect`; a fresh one connects in 300 MB, so what used up the address space is not known."""
 

@@ -415,6 +415,23 @@ def test_killed_at_any_moment_it_can_be_run_again(
     assert_nothing_to_do(job())
 
 
+def test_downloads_go_only_when_named_and_no_clip_misses_them(out: Path, job: Callable[..., Job]) -> None:
+    shelf = out / "downloads" / "web" / "ab"
+    shelf.mkdir(parents=True)
+    for ending in ("video", "json", "lock"):
+        (shelf / f"ab12.{ending}").write_bytes(b"x" * 1000)
+    assert "downloads" not in kinds(find_redundant(Layout(out), clips=True, manifests=1))
+    listed = CliRunner().invoke(app, ["clean", str(out)])
+    assert "downloads stay" in listed.stdout and "--downloads" in listed.stdout
+    asked = CliRunner().invoke(app, ["clean", str(out), "--downloads", "--manifests", "1"])
+    assert asked.stdout.splitlines()[-1].endswith("--downloads --manifests 1 --yes") and shelf.is_dir()
+    assert kinds(find_redundant(Layout(out), downloads=True))["downloads"] == 3
+    removed = CliRunner().invoke(app, ["clean", str(out), "--downloads", "--yes"])
+    assert removed.exit_code == 0 and not shelf.exists()
+    assert_nothing_to_do(job())
+    assert "downloads stay" not in CliRunner().invoke(app, ["clean", str(out)]).stdout
+
+
 def test_the_command_lists_and_removes_only_when_told(out: Path) -> None:
     listed = CliRunner().invoke(app, ["clean", str(out)])
     assert listed.exit_code == 0 and "nothing was removed" in listed.stdout

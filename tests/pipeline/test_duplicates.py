@@ -10,6 +10,7 @@ import pytest
 
 from tests.pipeline.ledger_rows import Known, Row, known
 from tests.pipeline.test_copies import walk, words
+from worldloom.annotators.embedding import vectors_to_text
 from worldloom.annotators.fingerprint import to_text
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.copies import Match
@@ -193,6 +194,13 @@ def test_a_row_is_counted_under_the_first_rule_it_fails_with_the_figure(tmp_path
         ({"compose": {"duplicates": {"kep": "best"}}}, "did you mean 'keep'"),
         ({"compose": {"duplicates": "some"}}, "keep"),
         ({"compose": {"duplicates": {"distance": 40}}}, "24"),
+        (
+            {"compose": {"duplicates": {"embedding": 0.9}}, "annotate": ["fingerprint"]},
+            "add 'embedding: {weights: FOLDER}'",
+        ),
+        ({"compose": {"duplicates": {"embedding": 1.1}}}, "embedding"),
+        ({"annotate": ["embedding"]}, "weights"),
+        ({"annotate": [{"embedding": {"weights": "nowhere"}}]}, "no such folder: /.*/nowhere"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(
@@ -221,3 +229,85 @@ def test_copies_never_lie_on_both_sides_of_a_split(tmp_path: Path, keep: Any) ->
     assert len({next(iter(one)) for one in sides.values()}) == 2
     apart, _ = compose(rules.model_copy(update={"duplicates": None}), job.clips, job.operations, job.ledger)
     assert side_names(apart) != side_names(chosen), "without the copies known, some lie on both"
+
+
+def seen(number: int, vectors: np.ndarray, weights: str = "w", **values: Any) -> Row:
+    """A clip with a fingerprint like no other, and these embeddings."""
+    notes = {"weights": weights, "width": vectors.shape[1], "vectors": vectors_to_text(vectors)}
+    row = clip(number, walk(50 + number), **values)
+    row.answers["embedding"] = {"confidence": 1.0, "notes": json.dumps(notes)}
+    return row
+
+
+def near(vectors: np.ndarray, by: float, seed: int = 0) -> np.ndarray:
+    """Vectors at a cosine of about 1 / sqrt(1 + by^2)."""
+    noise = np.random.default_rng(seed).normal(size=vectors.shape)
+    return vectors + by * noise * np.linalg.norm(vectors, axis=1, keepdims=True) / np.sqrt(vectors.shape[1])
+
+
+def scene(seed: int, frames: int = 4, width: int = 64) -> np.ndarray:
+    return np.random.default_rng(1000 + seed).normal(size=(frames, width))
+
+
+BY_SIGHT = Compose(duplicates=Duplicates(embedding=0.95))
+
+
+def test_what_no_hash_finds_is_found_by_its_embedding_and_told(tmp_path: Path) -> None:
+    rows = [seen(1, scene(0)), seen(2, near(scene(0), 0.2), width=128), seen(3, scene(1)), seen(4, near(scene(1), 0.5))]
+    job = known(tmp_path, rows)
+    assert dropped(BEST, job) == {}
+    found = dropped(BY_SIGHT, job)
+    told = {"same_as": rows[1].key, "same_as_uri": "2.mp4", "share": 1.0, "how": "embedding cosine 0.98"}
+    assert found == {1: {"reason": "duplicate", **told}}
+    assert list(dropped(Compose(duplicates=Duplicates(embedding=0.8)), job)) == [1, 4]
+    assert duplicate_groups(job.clips, job.ledger, job.operations, BY_SIGHT).tolist() == [0, 0, 2, 3]
+    assert dropped(Compose(duplicates=Duplicates(embedding=0.95, keep="all")), job) == {}
+
+
+def test_a_pair_that_hashes_find_is_told_by_its_hashes(tmp_path: Path) -> None:
+    rows = [seen(1, scene(0)), seen(2, scene(0))]
+    rows[1].answers["fingerprint"] = rows[0].answers["fingerprint"]
+    job = known(tmp_path, rows)
+    assert dropped(BY_SIGHT, job) == dropped(BEST, job)
+    assert len(find_duplicates(job.clips, job.ledger, Duplicates(embedding=0.95)).matches) == 1
+
+
+def test_hashes_and_embeddings_link_one_group(tmp_path: Path) -> None:
+    rows = [seen(1, scene(0)), seen(2, near(scene(0), 0.2)), seen(3, scene(2))]
+    rows[2].answers["fingerprint"] = rows[1].answers["fingerprint"]
+    job = known(tmp_path, rows)
+    assert duplicate_groups(job.clips, job.ledger, job.operations, BEST).tolist() == [0, 1, 1]
+    assert duplicate_groups(job.clips, job.ledger, job.operations, BY_SIGHT).tolist() == [0, 0, 0]
+
+
+def test_vectors_of_other_weights_or_sizes_are_not_compared(tmp_path: Path) -> None:
+    rows = [seen(1, scene(0)), seen(2, scene(0), weights="others"), seen(3, scene(0)[:2]), seen(4, scene(0, 4, 32))]
+    assert dropped(BY_SIGHT, known(tmp_path, rows)) == {}
+
+
+def test_stretches_of_one_file_are_no_copies_by_their_embeddings(tmp_path: Path) -> None:
+    rows = [seen(1, scene(0), video=1), seen(2, scene(0), video=1), seen(3, scene(1))]
+    assert dropped(BY_SIGHT, known(tmp_path, rows)) == {}
+
+
+def test_a_clip_with_an_answer_set_by_hand_and_one_without_detail_match_nothing(tmp_path: Path) -> None:
+    rows = [seen(1, scene(0)), seen(2, scene(0)), seen(3, scene(0))]
+    rows[1].answers["embedding"] = {"confidence": 1.0}
+    rows[2].answers["embedding"] = "absent"
+    assert dropped(BY_SIGHT, known(tmp_path, rows)) == {}
+
+
+def test_what_embeddings_link_never_lies_on_both_sides_of_a_split(tmp_path: Path) -> None:
+    rows = [seen(2 * n + k, near(scene(n), 0.1 * k)) for n in range(14) for k in range(2)]
+    job = known(tmp_path, rows)
+    split = {"by": "source", "test": 0.5}
+    straddling = []
+    for asked in ({"keep": "all", "embedding": 0.95}, {"keep": "all"}):
+        rules = Compose.model_validate({"duplicates": asked, "split": split})
+        chosen, _ = compose(rules, job.clips, job.operations, job.ledger)
+        sides: dict[int, set[str]] = {}
+        for number, side in zip(chosen.number.tolist(), side_names(chosen), strict=True):
+            sides.setdefault(int(job.clips.table["key"][number].as_py()) // 2, set()).add(side)
+        assert {side for one in sides.values() for side in one} == {"train", "test"}
+        straddling.append(sum(len(one) == 2 for one in sides.values()))
+    assert straddling[0] == 0 < straddling[1]

@@ -94,6 +94,29 @@ def test_paths_are_relative_to_the_job_file_and_overrides_to_the_working_folder(
     assert changed.ingest.fps == 16
 
 
+def test_weights_of_an_annotator_are_a_folder_and_its_other_keys_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worldloom.pipeline import job as jobs
+
+    monkeypatch.setattr(jobs, "check_job", lambda job: None)
+    (tmp_path / "jobs" / "videos").mkdir(parents=True)
+    path = tmp_path / "jobs" / "job.yaml"
+    path.write_text(
+        "vars: {models: ../models}\nsources: [{kind: folder, path: videos}]\n"
+        'annotate: [quality, {embedding: {weights: dino}}, {"mine:Mine": {weights: "${models}/mine", list: short}}]'
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def configs(*overrides: str) -> list[dict[str, object]]:
+        return [entry.config for entry in load_job("jobs/job.yaml", overrides).annotate]
+
+    mine = {"weights": str(tmp_path / "models" / "mine"), "list": "short"}
+    assert configs() == [{}, {"weights": str(tmp_path / "jobs" / "dino")}, mine]
+    changed = configs("annotate.embedding.weights=there", "annotate.quality.path=x")
+    assert changed == [{"path": "x"}, {"weights": str(tmp_path / "there")}, mine]
+
+
 def test_a_variable_stands_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data" / "odd").mkdir(parents=True)
     (tmp_path / "jobs").mkdir()
@@ -130,7 +153,8 @@ def test_the_job_of_a_folder_requires_nothing_and_stays_outside(
     assert job.out == tmp_path / "runs" / videos.name
     assert job.ingest.fps is None
     assert job.compose.require == () and job.compose.where is None
-    assert {"pose", "actions", "events"} <= {operation.name for operation in plan_operations(job)}
+    names = {operation.name for operation in plan_operations(job)}
+    assert {"pose", "actions", "events"} <= names and "embedding" not in names
     with pytest.raises(UsageError, match="nothing is ever written there"):
         job_for_folder(videos, videos / "runs")
     with pytest.raises(UsageError, match="no such folder"):

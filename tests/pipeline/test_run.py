@@ -25,6 +25,7 @@ from worldloom.catalogs.errors import UsageError
 from worldloom.catalogs.manifest import latest
 from worldloom.catalogs.verify import verify
 from worldloom.pipeline.answers import encode_annotation, encode_value
+from worldloom.pipeline.availability import COLUMNS, availability
 from worldloom.pipeline.engine import Engine
 from worldloom.pipeline.funnel import RunSummary
 from worldloom.pipeline.ledger import HUMAN, Entry, Ledger
@@ -32,6 +33,7 @@ from worldloom.pipeline.parcel import pack_parcel
 from worldloom.pipeline.run import run_job
 from worldloom.pipeline.settings import Job
 from worldloom.pipeline.workspace import Workspace
+from worldloom.report.site.problems import problems_of
 
 pytestmark = pytest.mark.slow
 
@@ -229,6 +231,18 @@ def test_the_same_video_twice_is_one_clip(
     summary = run_job(make_job(**values(folder, annotate=[])))
     assert summary.table("ingest").dropped == {"duplicate": 1} and summary.table("ingest").out == 1
     assert balanced(summary)
+    # Whoever asks which one it was, and of what, is told.
+    space = Workspace(summary.out)
+    (row,) = space.problems()
+    assert (row.item.split(":", 2)[-1], row.status, row.reason) == ("b.mp4", "dropped", "duplicate")
+    assert "a.mp4 (folder)" in row.error
+    (shown,) = problems_of(space)
+    assert shown.item == "b.mp4" and "a.mp4" in shown.said and shown.command == ""
+    told = [dict(zip(COLUMNS, values, strict=True)) for values in availability(space)]
+    assert [(one["uri"], one["status"], one["reason"], one["clips"]) for one in told] == [
+        ("a.mp4", "ok", "", 1),
+        ("b.mp4", "dropped", "duplicate", 0),
+    ]
 
 
 def test_trouble_costs_one_row_each(

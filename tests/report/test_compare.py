@@ -116,5 +116,6 @@ def test_a_clip_is_called_by_its_address() -> None:
         return title_of_row({"key": "k", "source": {"uri": uri, "kind": "folder"}})
 
     said = {"a/walk.v2.mp4": "walk.v2", "lids/0.mp4": "lids/0", "0.mp4": "folder 0", "": "k", "s3://7.mp4": "folder 7",
-            "https://x.org/watch?v=a": "watch?v=a"}  # fmt: skip
+            "https://x.org/watch?v=a": "x.org/watch?v=a", "Court/TakeA/Shot01": "TakeA/Shot01", "garden": "garden",
+            "episode-000003/observation.images.head": "episode-000003/observation.images.head"}  # fmt: skip
     assert {uri: title(uri) for uri in said} == said

@@ -110,6 +110,7 @@ class Annotator(ABC):
 ANNOTATORS = {
     "quality": "worldloom.annotators.quality:QualityAnnotator",
     "fingerprint": "worldloom.annotators.fingerprint:FingerprintAnnotator",
+    "embedding": "worldloom.annotators.embedding:EmbeddingAnnotator",
     "shots": "worldloom.annotators.shots:ShotAnnotator",
     "pose": "worldloom.annotators.pose.annotator:PoseAnnotator",
     "actions": "worldloom.annotators.actions:ActionAnnotator",
@@ -119,6 +120,9 @@ ANNOTATORS = {
     "revisits": "worldloom.annotators.revisits:RevisitAnnotator",
 }
 """Every annotator by name, in an order in which each finds what it needs; add yours here."""
+
+BY_DEFAULT = tuple(name for name in ANNOTATORS if name != "embedding")
+"""Those that run where nobody names any: all that need no weights."""
 
 GIVERS = {"camera": "pose", "actions": "actions", "subjects": "subjects", "events": "events", "depth": "depth"}
 """Which annotator fills a need that another one has."""

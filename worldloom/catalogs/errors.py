@@ -51,8 +51,13 @@ class BadInput(WorldloomError):
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        remedy = f" {self.remedy}" if self.remedy else ""
-        return f"{place}{self.message}{remedy}"
+        return f"{place}{self.sentence}"
+
+    @property
+    def sentence(self) -> str:
+        """The message and the remedy after it, as a sentence of its own."""
+        stop = "" if not self.remedy or self.message.endswith((".", "!", "?", ":", ";")) else "."
+        return f"{self.message}{stop} {self.remedy}".strip()
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions with keyword-only arguments do not pickle by themselves, and these cross processes.

@@ -22,6 +22,7 @@ def clean(
     clips: Annotated[
         bool, typer.Option("--clips", help="Also ingested videos that the dataset holds as well.")
     ] = False,
+    downloads: Annotated[bool, typer.Option("--downloads", help="Also what sources have fetched.")] = False,
     manifests: Annotated[
         int | None, typer.Option(min=1, metavar="KEEP", help="Also manifests but the newest KEEP, and their shards.")
     ] = None,
@@ -32,6 +33,7 @@ def clean(
     from worldloom.commands.funnel import here
     from worldloom.commands.places import place_of, run_at, sole_editor
     from worldloom.pipeline.clean import bring_back, find_redundant, remove_redundant
+    from worldloom.pipeline.clean_downloads import downloads_of
     from worldloom.pipeline.layout import Layout
     from worldloom.pipeline.lock import Lock
 
@@ -45,22 +47,24 @@ def clean(
             if done.lost or done.damaged:
                 raise typer.Exit(1)
             return
-        found = find_redundant(layout, clips=clips, manifests=manifests)
+        found = find_redundant(layout, clips=clips, downloads=downloads, manifests=manifests)
         if found.kinds:
             rows = [[kind.kind, len(kind.files), console.size(kind.bytes), kind.why] for kind in found.kinds]
             console.table(["what", "files", "size", "why it can go"], rows)
         for note in found.notes:
             console.say(note)
+        if not downloads and (fetched := list(downloads_of(layout))):
+            size = sum((layout.downloads().parent / name).stat().st_size for name in fetched)
+            console.say(f"{console.size(size)} of downloads stay: no clip needs them any more; --downloads takes them")
         if not found.kinds and not found.stale:
             console.say("nothing to remove")
             console.following(f"worldloom status {here(out)}")
             return
         if not yes and not _asked(console.size(found.bytes)):
-            words = " ".join(
-                filter(None, ["--clips" if clips else "", f"--manifests {manifests}" if manifests else ""])
-            )
+            asked = {"--clips": clips, "--downloads": downloads, f"--manifests {manifests}": manifests}
+            words = [word for word, given in asked.items() if given]
             console.say(f"nothing was removed; {console.size(found.bytes)} could be")
-            console.following(" ".join(f"worldloom clean {here(out)} {words} --yes".split()))
+            console.following(" ".join(["worldloom clean", str(here(out)), *words, "--yes"]))
             return
         remove_redundant(layout, found)
     console.say(f"removed {console.size(found.bytes)}")

@@ -170,7 +170,9 @@ def _shown(value: object) -> str:
 
 def _said(row: Entry, *, whole: bool) -> str:
     """Item and error; what a dying process said last can be a page long, and is in the file of the row as well."""
-    item = row.item.split(":", 2)[-1]
+    from worldloom.pipeline.sources.source import kind_and_uri
+
+    item = kind_and_uri(row.item)[1]
     error = row.error.removeprefix(f"{item}: ") or "nothing was said"
     lines = error.splitlines()
     if not whole and (len(lines) > 1 or len(error) > SAID):

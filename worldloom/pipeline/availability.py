@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worldloom.catalogs.errors import UsageError
+from worldloom.pipeline.sources.source import kind_and_uri
 from worldloom.pipeline.workspace import Workspace
 
 COLUMNS = ("source", "uri", "status", "reason", "clips", "attempts", "at", "said")
@@ -27,7 +28,7 @@ def availability(space: Workspace) -> Iterator[tuple[str | int, ...]]:
     """
     for rows in space.inputs():
         for row in rows.to_pylist():
-            kind, uri = row["item"].partition(":")[0], row["item"].split(":", 2)[-1]
+            kind, uri = kind_and_uri(row["item"])
             if row["status"] is None:
                 yield kind, uri, "waiting", "", 0, 0, "", ""
                 continue

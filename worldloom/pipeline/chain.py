@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from worldloom.annotators.annotator import ANNOTATORS, GIVERS, Absent, annotator_class
+from worldloom.annotators.annotator import BY_DEFAULT, GIVERS, Absent, annotator_class
 from worldloom.catalogs.clip import Annotation, Clip
 from worldloom.catalogs.errors import BadInput
 
 
-def with_needed(names: Iterable[str] = ANNOTATORS) -> list[str]:
+def with_needed(names: Iterable[str] = BY_DEFAULT) -> list[str]:
     """These annotators and those that give what they need, each after what it needs.
 
     Raises:

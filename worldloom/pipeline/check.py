@@ -26,6 +26,8 @@ def check_job(job: Job) -> None:
             raise UsageError(f"compose.rules: '{name}' asks for figures of '{missing[0]}'; add it to annotate")
     if job.compose.duplicates is not None and "fingerprint" not in operations:
         raise UsageError("compose.duplicates: copies are found by their fingerprints; add 'fingerprint' to annotate")
+    if (asked := job.compose.duplicates) is not None and asked.embedding is not None and "embedding" not in operations:
+        raise UsageError("compose.duplicates.embedding: add 'embedding: {weights: FOLDER}' to annotate")
     check_conditions(job.compose, known)
     for number, source in enumerate(job.sources):
         source.check(f"sources.{number}", job.ingest.fps, job.ingest.height, job.ingest.max_seconds)

@@ -20,6 +20,7 @@ from worldloom.catalogs.errors import BadInput, UsageError
 from worldloom.catalogs.manifest import Manifest, latest, numbers, read_manifest, removed_list
 from worldloom.catalogs.storage import FolderStore
 from worldloom.catalogs.takedown import taken_down
+from worldloom.pipeline.clean_downloads import WHY, downloads_of
 from worldloom.pipeline.layout import TMP, Layout
 from worldloom.pipeline.ledger import HUMAN
 from worldloom.pipeline.rows import ledger_rows
@@ -100,12 +101,15 @@ class BroughtBack:
     damaged: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_redundant(layout: Layout, *, clips: bool = False, manifests: int | None = None) -> Cleaning:
+def find_redundant(
+    layout: Layout, *, clips: bool = False, downloads: bool = False, manifests: int | None = None
+) -> Cleaning:
     """What a working folder can do without; nothing is changed.
 
     Args:
         layout: of the working folder.
         clips: also the mp4 of clips that lie in a shard of the dataset as they are.
+        downloads: also what sources have fetched.
         manifests: also all but so many newest manifests, with the files that only they name.
 
     Raises:
@@ -128,6 +132,7 @@ def find_redundant(layout: Layout, *, clips: bool = False, manifests: int | None
         old = [f"dataset/manifests/{number:06d}.json" for number in found.manifests if number not in kept]
         _add(found, layout, "old manifests", f"beyond the newest {manifests}; no rollback to them", old)
     _add(found, layout, _DATASET_FILES, "no manifest that stays names them", shards)
+    _add(found, layout, "downloads", WHY, downloads_of(layout) if downloads else ())
     if clips:
         found.packed = _packed_clips(layout, state, kept, found)
         _add(found, layout, "clips", "they lie in the dataset as they are", found.packed)
@@ -438,7 +443,7 @@ def _forget(layout: Layout, found: Cleaning) -> None:
 
 
 def _drop_empty_folders(layout: Layout) -> None:
-    for top in ("annotations", "blobs", "clips", "truth", TMP):
+    for top in ("annotations", "blobs", "clips", "downloads", "truth", TMP):
         folders = [path for path in (_root(layout) / top).rglob("*") if path.is_dir()]
         for folder in sorted(folders, reverse=True):  # the deepest first
             if not any(folder.iterdir()):

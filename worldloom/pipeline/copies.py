@@ -120,6 +120,7 @@ class Match(NamedTuple):
         share_first: of the first that is in the second.
         share_second: of the second that is in the first.
         distance: mean bits in which aligned samples differ.
+        cosine: mean of the best frames, of a pair that only embeddings have found.
     """
 
     first: int
@@ -131,6 +132,7 @@ class Match(NamedTuple):
     share_first: float
     share_second: float
     distance: float
+    cosine: float | None = None
 
 
 @dataclass(frozen=True)

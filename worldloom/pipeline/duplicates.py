@@ -1,4 +1,5 @@
-"""Near-duplicates over all clips of a job: found by the fingerprints in the ledger; which stays, which belong together.
+"""Near-duplicates over all clips of a job: found by what lies in the ledger; which stays, which belong
+together.
 
 Pure metadata: nothing is decoded, and another threshold runs no annotator again.
 """
@@ -7,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from worldloom.annotators.embedding import vectors_from_text
 from worldloom.annotators.fingerprint import from_text
 from worldloom.catalogs.origins import family_links, linked
 from worldloom.pipeline.copies import Fingerprints, Match, Words, find_copies
+from worldloom.pipeline.near_embeddings import embedded_copies
 
 if TYPE_CHECKING:
     from worldloom.pipeline.known import KnownClips
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from worldloom.pipeline.operation import Operation
     from worldloom.pipeline.settings import Compose
 
-FINGERPRINT = "fingerprint"
+FINGERPRINT, EMBEDDING = "fingerprint", "embedding"
 BATCH = 16_384
 """Clips whose texts are in memory at once."""
 
@@ -43,32 +46,39 @@ class Copies(NamedTuple):
 
 
 def find_duplicates(clips: KnownClips, ledger: Ledger, rules: Duplicates) -> Copies:
-    """Every pair of copies among the clips that have a fingerprint.
+    """Every pair of copies among the clips that have a fingerprint, then those that only embeddings find.
 
     Args:
         clips: with their answers.
-        ledger: where the fingerprints lie.
+        ledger: where fingerprints and embeddings lie.
         rules: what counts.
+
+    Raises:
+        UsageError: too many pairs are alike by their embeddings.
     """
+    copies = _by_fingerprint(clips, ledger, rules)
+    if rules.embedding is None or EMBEDDING not in clips.answers:
+        return copies
+    known = {(match.first, match.second) for match in copies.matches}
+    more = _by_embedding(clips, ledger, rules.embedding)
+    return copies._replace(
+        matches=copies.matches + [match for match in more if (match.first, match.second) not in known]
+    )
+
+
+def _by_fingerprint(clips: KnownClips, ledger: Ledger, rules: Duplicates) -> Copies:
     seconds, shown = np.zeros(len(clips)), np.ones(len(clips))
     if FINGERPRINT not in clips.answers:
         return Copies([], seconds, shown)
-    numbers = np.flatnonzero(clips.has(FINGERPRINT, "ok"))
-    sequences = clips.answers[FINGERPRINT]["sequence"].fill_null(-1).to_numpy()[numbers]
     having, rows = [], []
-    for start in range(0, len(numbers), BATCH):
-        told = ledger.rows(sequences[start : start + BATCH], ["told"])["told"].to_pylist()
-        for number, text in zip(numbers[start : start + BATCH].tolist(), told, strict=True):
-            found = _words(text)
-            if found is not None:
-                words, borders = found
-                having.append(number)
-                rows.append(words)
-                seconds[number] = len(words.sight) / words.rate
-                shown[number] = (1 - borders[0] - borders[1]) * (1 - borders[2] - borders[3])
+    for number, notes in _notes(clips, ledger, FINGERPRINT):
+        words, borders = _words(notes)
+        having.append(number)
+        rows.append(words)
+        seconds[number] = len(words.sight) / words.rate
+        shown[number] = (1 - borders[0] - borders[1]) * (1 - borders[2] - borders[3])
     place = np.array(having, np.int64)
-    files = clips.table["sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
-    prints = Fingerprints.of(rows, files[place])
+    prints = Fingerprints.of(rows, _files(clips)[place])
     matches = [
         match._replace(first=int(place[match.first]), second=int(place[match.second]))
         for match in find_copies(prints, rules)
@@ -76,12 +86,39 @@ def find_duplicates(clips: KnownClips, ledger: Ledger, rules: Duplicates) -> Cop
     return Copies(matches, seconds, shown)
 
 
-def _words(told: str | None) -> tuple[Words, list[float]] | None:
-    """Fingerprint of a clip as its operation told it; None where there is none to read."""
-    notes = (json.loads(told or "{}").get(FINGERPRINT) or {}).get("notes")
-    if not notes:
-        return None  # what a person has set has no words
-    values = json.loads(notes)
+def _by_embedding(clips: KnownClips, ledger: Ledger, least: float) -> list[Match]:
+    """Pairs by the vectors of one encoder; those of another one, or of another number of frames, are not comparable."""
+    rows: dict[tuple[str, tuple[int, ...]], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    for number, notes in _notes(clips, ledger, EMBEDDING):
+        vectors = vectors_from_text(notes["vectors"], int(notes["width"]))
+        rows[str(notes["weights"]), vectors.shape].append((number, vectors))
+    files, found = _files(clips), []
+    for some in rows.values():
+        place = np.array([number for number, _ in some])
+        for match in embedded_copies(np.stack([vectors for _, vectors in some]), files[place], least):
+            found.append(match._replace(first=int(place[match.first]), second=int(place[match.second])))
+    return found
+
+
+def _files(clips: KnownClips) -> np.ndarray:
+    """(n,) a number for the file of each clip."""
+    return np.asarray(clips.table["sha256"].combine_chunks().dictionary_encode().indices.to_numpy())
+
+
+def _notes(clips: KnownClips, ledger: Ledger, operation: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and notes of every clip that has an answer; what a person has set has none."""
+    numbers = np.flatnonzero(clips.has(operation, "ok"))
+    sequences = clips.answers[operation]["sequence"].fill_null(-1).to_numpy()[numbers]
+    for start in range(0, len(numbers), BATCH):
+        told = ledger.rows(sequences[start : start + BATCH], ["told"])["told"].to_pylist()
+        for number, text in zip(numbers[start : start + BATCH].tolist(), told, strict=True):
+            notes = (json.loads(text or "{}").get(operation) or {}).get("notes")
+            if notes:
+                yield number, json.loads(notes)
+
+
+def _words(values: Mapping[str, Any]) -> tuple[Words, list[float]]:
+    """Fingerprint of a clip, and its borders."""
     sight, inner, motion = (from_text(values[name]) for name in ("sight", "inner", "motion"))
     return Words(sight, inner, motion, float(values["rate"])), list(values["borders"])
 
@@ -193,15 +230,12 @@ def told(copy: Copy, keys: Sequence[str], uris: Sequence[str]) -> dict[str, Any]
     """
     match = copy.match
     share = match.share_first if match.first == copy.number else match.share_second
+    same = {"same_as": keys[copy.of], "same_as_uri": uris[copy.of], "share": round(share, 4)}
+    if match.cosine is not None:
+        return {**same, "how": f"embedding cosine {match.cosine:.2f}"}
     how = [match.symmetry] if match.symmetry != "same" else []
     if match.cropped:
         how.append("cropped")
     if match.speed != 1.0:
         how.append("reversed" if match.speed == -1 else f"speed {match.speed:.3g}")
-    return {
-        "same_as": keys[copy.of],
-        "same_as_uri": uris[copy.of],
-        "share": round(share, 4),
-        "bits": match.distance,
-        "how": ", ".join(how) or "same",
-    }
+    return {**same, "bits": match.distance, "how": ", ".join(how) or "same"}

@@ -19,6 +19,9 @@ from worldloom.pipeline.settings import Job as Job
 PATH_KEYS = ("path", "poses", "videos", "plans", "list", "out")
 """Keys whose values are paths: relative to the job file there, to the working directory on the command line."""
 
+ANNOTATOR_PATH_KEYS = ("weights",)
+"""The same of annotators."""
+
 
 def load_job(path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Job:
     """Read a job file and check everything that can be checked before it runs.
@@ -59,7 +62,9 @@ def _stored_yaml(place: str) -> dict[str, Any]:
 
 
 def job_for_folder(folder: str | Path, out: str | Path | None = None, overrides: Sequence[str] = ()) -> Job:
-    """The job that `worldloom run FOLDER` stands for: every annotator, nothing required, the source's own frame rate.
+    """The job that `worldloom run FOLDER` stands for: every annotator that needs no weights, the source's frame rate.
+
+    Nothing is required of a clip.
 
     Args:
         folder: of videos.
@@ -69,7 +74,7 @@ def job_for_folder(folder: str | Path, out: str | Path | None = None, overrides:
     Raises:
         UsageError: the folder is missing, or `out` lies inside it.
     """
-    from worldloom.annotators.annotator import ANNOTATORS
+    from worldloom.annotators.annotator import BY_DEFAULT
 
     folder = Path(folder).absolute()
     if not folder.is_dir():
@@ -80,7 +85,7 @@ def job_for_folder(folder: str | Path, out: str | Path | None = None, overrides:
         "out": str(absolute(out if out is not None else Path("runs", name))),
         "vars": {},
         "sources": [{"kind": "folder", "path": str(folder)}],
-        "annotate": list(ANNOTATORS),
+        "annotate": list(BY_DEFAULT),
     }
     for key, value in _pairs(overrides):
         _override(values, key, value, str(folder))
@@ -119,7 +124,8 @@ def _override(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         values["vars"][key] = str(place.absolute()) if place.exists() else str(value)
         return
     parts = key.split(".")
-    if parts[-1] in PATH_KEYS and isinstance(value, str) and not is_remote(value):
+    keys = ANNOTATOR_PATH_KEYS if parts[0] == "annotate" else PATH_KEYS
+    if parts[-1] in keys and isinstance(value, str) and not is_remote(value):
         value = os.path.normpath(Path(value).expanduser().absolute())
     current: Any = values
     for depth, part in enumerate(parts[:-1]):
@@ -174,10 +180,10 @@ def _substitute(value: Any, variables: Mapping[str, str], where: str) -> Any:
 def _make_absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths of the file made absolute; those that start with a variable wait until it is known."""
 
-    def completed(entry: dict[str, Any]) -> dict[str, Any]:
+    def completed(entry: dict[str, Any], keys: tuple[str, ...] = PATH_KEYS) -> dict[str, Any]:
         return {
             key: os.path.normpath(folder / Path(value).expanduser())
-            if key in PATH_KEYS and isinstance(value, str) and not value.startswith("${") and not is_remote(value)
+            if key in keys and isinstance(value, str) and not value.startswith("${") and not is_remote(value)
             else value
             for key, value in entry.items()
         }
@@ -185,4 +191,15 @@ def _make_absolute(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     sources = values.get("sources")
     if isinstance(sources, list):
         sources = [completed(entry) if isinstance(entry, dict) else entry for entry in sources]
-    return {**completed(values), **({"sources": sources} if sources is not None else {})}
+    found = {**completed(values), **({"sources": sources} if sources is not None else {})}
+    if isinstance(values.get("annotate"), list):
+        found["annotate"] = [
+            {
+                name: completed(config, ANNOTATOR_PATH_KEYS) if isinstance(config, dict) else config
+                for name, config in entry.items()
+            }
+            if isinstance(entry, dict)
+            else entry
+            for entry in values["annotate"]
+        ]
+    return found

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BATCH = 4096
 """Clips, or source items, of which everything is in memory at once."""
 
+REPEATED = "duplicate"
+"""Why a video is dropped whose clips have all come from an earlier one."""
+
 ROWS = 256
 """Clips that are made one by one are made so many at a time: what waits for a worker must not fill the driver."""
 
@@ -235,13 +238,18 @@ def find_answers(ledger: Ledger, clips: KnownClips, operations: Iterable[Operati
         inherited[name] = mixed | {number: {name: row["digest"]} for number, row in set_by_hand.items()}
 
 
+def repeated_videos(clips: KnownClips) -> np.ndarray:
+    """Which rows of `videos` have become clips that an earlier one has brought already, all of them."""
+    brought = np.bincount(clips.column("video"), minlength=len(clips.videos)) > 0
+    return np.asarray(is_among(clips.videos["status"], {"ok"}) & ~brought)
+
+
 def ingest_tally(clips: KnownClips) -> Tally:
     """The table's line for ingest; a video all of whose clips an earlier one has brought is dropped, `duplicate`."""
-    brought = np.bincount(clips.column("video"), minlength=len(clips.videos)) > 0
-    duplicate = is_among(clips.videos["status"], {"ok"}) & ~brought
+    duplicate = repeated_videos(clips)
     ends = _ends(clips.videos.filter(pa.array(~duplicate)))
     if duplicate.any():
-        ends["dropped", "duplicate"] += int(duplicate.sum())
+        ends["dropped", REPEATED] += int(duplicate.sum())
     return Tally.counted("ingest", ends, out=len(clips))
 
 

@@ -26,6 +26,8 @@ class Likeness(Strict):
         mirrored: whether a mirrored copy counts.
         cropped: whether a copy that shows only the middle of the picture counts.
         turned: whether copies turned by 90, 180 or 270 degrees count; looking for them costs four times as much.
+        embedding: cosine from which clips of two files are copies by what an encoder sees in them, the mean over the
+            best frames; nothing is compared so where not given, and there is no default: it depends on the encoder.
     """
 
     distance: int = Field(default=12, ge=0, le=24)
@@ -38,6 +40,7 @@ class Likeness(Strict):
     mirrored: bool = True
     cropped: bool = True
     turned: bool = False
+    embedding: float | None = Field(default=None, gt=0, le=1)
 
 
 class Duplicates(Likeness):

@@ -237,7 +237,9 @@ class _Run:
     def _end(self) -> RunSummary:
         self.notes += self.engine.notes
         if self.work.failures:
-            self.notes.append(f"{self.work.failures} rows failed; each has a file in {self.layout.out}/quarantine")
+            lost = self.work.failures
+            each = "1 row failed; it" if lost == 1 else f"{lost} rows failed; each"
+            self.notes.append(f"{each} has a file in {self.layout.out}/quarantine")
             if self.layout.store.exists(PUT_AWAY):
                 back = f"worldloom clean {self.layout.out} --bring-back"
                 self.notes.append(f"clips were put away by `clean --clips`; bring them back ({back}) and retry")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,20 @@ from worldloom.catalogs.manifest import numbers
 from worldloom.catalogs.sample import members_to_clip
 from worldloom.pipeline.answers import attach
 from worldloom.pipeline.funnel import RunSummary
-from worldloom.pipeline.known import KnownClip, annotate_tallies, find_answers, ingest_tally, is_among, known_clips
+from worldloom.pipeline.known import (
+    REPEATED,
+    KnownClip,
+    annotate_tallies,
+    find_answers,
+    ingest_tally,
+    is_among,
+    known_clips,
+    repeated_videos,
+)
 from worldloom.pipeline.layout import Layout
 from worldloom.pipeline.ledger import Entry, Ledger, read_payload
 from worldloom.pipeline.parcel import record_members, stored_name, unpack_parcel
+from worldloom.pipeline.sources.source import kind_and_uri
 from worldloom.pipeline.state import WRITTEN_ANEW, read_state
 
 ITEMS = "items.parquet"
@@ -244,22 +255,43 @@ class Workspace:
     def inputs(self) -> Iterator[pa.Table]:
         """Every video or thing that the job's sources listed, in their order, some at a time: `item`, and `status`,
         `reason`, `error`, `attempts`, `told` and `at` of its ledger row, null where it has none yet."""
+        repeated = {entry.item: entry for entry in self._repeated()}
+        names = ("status", "reason", "error", "told")
         for start in range(0, len(self._known.videos), _INPUTS_AT_ONCE):
             videos = self._known.videos.slice(start, _INPUTS_AT_ONCE)
-            sequences = videos["sequence"].to_numpy()
-            rows = self._ledger.rows(sequences, ("status", "reason", "error", "attempts", "told", "at"))
-            yield rows.add_column(0, "item", videos["item"])
+            rows = self._ledger.rows(videos["sequence"].to_numpy(), (*names, "attempts", "at"))
+            rows = rows.add_column(0, "item", videos["item"])
+            again = [repeated.get(item) for item in rows["item"].to_pylist()] if repeated else []
+            if any(again):
+                for name in names:
+                    said = rows[name].to_pylist()
+                    said = [getattr(one, name) if one else value for one, value in zip(again, said, strict=True)]
+                    rows = rows.set_column(rows.column_names.index(name), name, pa.array(said, pa.string()))
+            yield rows
 
     def problems(self) -> list[Entry]:
-        """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence."""
+        """Ledger rows of videos and operations that were dropped or failed, each with its reason and sentence; and the
+        videos that are `duplicate`, which is said of no row, for it is the job's order that makes them so."""
         lost = {"dropped", "failed"}
         videos = self._known.videos
-        found = [videos["sequence"].to_numpy()[is_among(videos["status"], lost)]]
+        of_videos = videos["sequence"].to_numpy()[is_among(videos["status"], lost)]
         numbers, sequences = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for answers in self._known.answers.values():
             rows = np.flatnonzero(is_among(answers["status"], lost))
             numbers.append(rows)
             sequences.append(answers["sequence"].to_numpy()[rows])
-        by_clip = np.argsort(np.concatenate(numbers), kind="stable")
-        found.append(np.concatenate(sequences)[by_clip])
-        return self._ledger.entries_at(np.concatenate(found).astype(np.int64))
+        by_clip = np.concatenate(sequences)[np.argsort(np.concatenate(numbers), kind="stable")]
+        found = [self._ledger.entries_at(some.astype(np.int64)) for some in (of_videos, by_clip)]
+        return [*found[0], *self._repeated(), *found[1]]
+
+    def _repeated(self) -> list[Entry]:
+        """Videos all of whose clips come from earlier ones, with the sentence that names one of these."""
+        sequences = self._known.videos["sequence"].to_numpy()[repeated_videos(self._known)]
+        found = []
+        for entry in self._ledger.entries_at(sequences.astype(np.int64)):
+            keys = [one["key"] for one in entry.facts["clips"]]
+            first = self._known.table["item"][self._numbers[keys[0]]].as_py()
+            kind, uri = kind_and_uri(first)
+            said = f"all of it has come already, from {uri} ({kind})"
+            found.append(replace(entry, status="dropped", reason=REPEATED, error=said, told="{}"))
+        return found

@@ -210,7 +210,9 @@ def _words(track: Track, camera: Camera | None, truth: Camera | None) -> list[st
         parts = [(group, rmse, length) for group, rmse, length in track.rmse if length > 0]
         for group, rmse, length in parts:
             name = f"group {group}: " if len(parts) > 1 else ""
-            says.append(f"{name}off by {100 * rmse:.1f} cm, {100 * rmse / length:.2g} % of the path (RMSE, aligned)")
+            share = 100 * rmse / length
+            percent = f"{share:.2g} %" if share >= 0.01 else "less than 0.01 %"
+            says.append(f"{name}off by {100 * rmse:.1f} cm, {percent} of the path (RMSE, aligned)")
         if not parts:
             says.append("no length to compare: the estimate knows rotation only, or the camera stays in place")
     elif camera.scale == "none" or not track.known:

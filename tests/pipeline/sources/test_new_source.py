@@ -58,6 +58,9 @@ def test_it_is_run_from_end_to_end(tmp_path: Path) -> None:
     assert set(clips) == {"north/gate.mp4", "hall.mp4"}
     gate = clips["north/gate.mp4"]
     assert gate.attributes == {"scene": "main gate"} and gate.provenance.kind == KIND
+    said = {row[1]: row for row in availability(Workspace(summary.out))}
+    assert said["attic.mp4"][0] == KIND and said["attic.mp4"][3] == "not_listed"
+    assert said["yard.mp4"][7] == "clips.csv: its focal_px is no number. Write pixels, 880 for example."
     assert gate.camera is not None and gate.camera.scale == "none"
     assert gate.camera.intrinsics[0].tolist() == [88, 88, 32, 24]
     told = {row[1]: (row[0], row[2]) for row in availability(Workspace(job.out))}

@@ -231,7 +231,7 @@ def _write_clip(
     except BadInput as problem:
         if problem.reason in ("torn_shard", "missing_file"):
             raise
-        return problem.reason, f"{problem.message} {problem.remedy}".strip()
+        return problem.reason, problem.sentence
     except (ChildDisk, ChildNotStarted):
         raise
     except ChildFailure as failure:

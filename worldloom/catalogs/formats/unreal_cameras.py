@@ -45,9 +45,6 @@ MAX_ROWS = 1_000_000
 
 _ASPECT_TOLERANCE = 0.01
 
-_MOST_FRAME = 999_999_999
-"""As of the pictures' names."""
-
 
 class CameraColumns(Strict):
     """What the columns (CSV) or keys (JSON) are called; capital letters make no difference.
@@ -208,6 +205,9 @@ def write_unreal_cameras(
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+LAST_FRAME = 1_000_000_000
+"""Beyond any shot, and within what a column of numbers holds (ours)."""
+
 Rows = list[tuple[str, dict[str, Any]]]
 """Where a row stands, for messages, and its values under small names."""
 
@@ -282,10 +282,9 @@ def _numbers(rows: Rows, columns: CameraColumns, path: Path) -> np.ndarray:
     found: dict[int, str] = {}
     for where, row in rows:
         value = _number(row, columns.frame, where, path)
-        if value != int(value) or abs(value) > _MOST_FRAME:
-            raise BadInput(
-                "bad_poses", f"{where}: frame {value:g} is no whole number of at most nine digits", where=path
-            )
+        if value != int(value) or abs(value) > LAST_FRAME:
+            message = f"{where}: frame {value:g} is no whole number of at most {LAST_FRAME:,} on either side of 0"
+            raise BadInput("bad_poses", message, where=path)
         if (number := int(value)) in found:
             what = f"frame {number} has two rows, {found[number]} and {where}"
             raise BadInput("doubled_frames", what, where=path, remedy="Keep one of them.")

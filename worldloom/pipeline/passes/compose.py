@@ -202,6 +202,8 @@ def asked_of_clips(rules: Compose) -> list[str]:
     if rules.duplicates is not None:
         kept = "all copies stay, on one side of the split" if rules.duplicates.keep == "all" else "the best copy stays"
         said.append(f"compose.duplicates: {kept}")
+        if (cosine := rules.duplicates.embedding) is not None:
+            said.append(f"compose.duplicates: clips of two files with an embedding cosine of {cosine:g} are copies too")
     return said
 
 

@@ -15,7 +15,7 @@ from worldloom.pipeline.ledger import Entry, wanted_rows
 from worldloom.pipeline.operations import ingest_recipe
 from worldloom.pipeline.passes.work import Work, entry_of
 from worldloom.pipeline.settings import Job
-from worldloom.pipeline.sources.source import SourceItem
+from worldloom.pipeline.sources.source import SourceItem, kind_and_uri
 
 DEADLINE_S = 1800.0
 """Wall-clock limit per video (default ours): an hour of 1080p decodes twice in well under it."""
@@ -69,7 +69,7 @@ def _run(work: Work, items: Sequence[SourceItem], wanted: pa.Table, due: np.ndar
         source = sources[number_of[result["id"]]].as_py()
         entry = entry_of(result, item=result["id"], operation="ingest", recipe=recipe, source=source, payload=payload)
         work.record(entry, result["trace"])
-        work.progress.advance("ingest", note=result["id"].split(":", 2)[-1])
+        work.progress.advance("ingest", note=kind_and_uri(result["id"])[1])
     work.ledger.flush()
     work.progress.finish("ingest")
 

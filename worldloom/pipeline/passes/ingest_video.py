@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -81,7 +81,16 @@ def ingest_video(payload: Mapping[str, Any]) -> dict[str, Any]:
     except BadInput as error:
         # Rows name their file by its URI: where it lies on this machine is nobody's business later.
         reason = "not_video" if error.reason == "no_video_stream" else error.reason
-        raise BadInput(reason, error.message, where=payload["item"]["uri"], remedy=error.remedy) from None
+        message = f"{_beside(error.where, payload['item'], error.message)}{error.message}"
+        raise BadInput(reason, message, where=payload["item"]["uri"], remedy=error.remedy) from None
+
+
+def _beside(where: str, item: Mapping[str, Any], message: str) -> str:
+    """The name of a file beside the video that an error is about, a table of cameras for one; else nothing."""
+    name = PurePath(where).name
+    beside = {PurePath(one).name for one in item["sidecars"]}
+    named = name in message or name == PurePath(item["uri"]).name
+    return f"{name}: " if name and not named and (name == where or name in beside) else ""
 
 
 def _ingested(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +216,8 @@ class _Video:
             how = survey.error or f"{survey.damaged} damaged packets"
             message = f"only {len(survey.pts)} frames ({seconds:.2f} s) can be decoded ({how}), {wanted}"
             return BadInput("truncated", message, where=self.item.uri)
-        return BadInput("too_short", f"{seconds:.2f} s in {self.facts['shots']} shots, {wanted}", where=self.item.uri)
+        shots = f"{self.facts['shots']} shots" if self.facts["shots"] != 1 else "one shot"
+        return BadInput("too_short", f"{seconds:.2f} s in {shots}, {wanted}", where=self.item.uri)
 
     def _may_be_copied(self, parts: list[Part]) -> bool:
         whole = self._is_whole(parts[0]) and len(parts) == 1

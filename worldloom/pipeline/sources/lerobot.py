@@ -79,7 +79,7 @@ class LeRobotSource(Source):
             names = self._cameras_of(dataset)
         except BadInput as error:
             place = str(self.path.absolute())
-            problem = (error.reason, f"{error.message} {error.remedy}".strip())
+            problem = (error.reason, error.sentence)
             yield plainly_named(SourceItem(source, "meta", place, self.licence, problem=problem))
             return
         # What `meta/info.json` says about the columns and the rate, but not how many episodes there are by now.

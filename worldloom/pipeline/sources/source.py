@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from worldloom.pipeline.sources.footage import Footage, Known, Workplace
 if TYPE_CHECKING:
     from worldloom.catalogs.formats.trajectory import Trajectory
     from worldloom.catalogs.video import VideoInfo
+
+_ID = re.compile(r"(?P<kind>.+?):[0-9a-f]{8}:(?P<uri>.*)", re.DOTALL)
 
 PLACES = ("path", "poses", "videos", "plans", "seed", "list", "model", "images", "records")
 """Keys of a source's configuration that say where it lies: they are part of the name of each of its items."""
@@ -179,6 +182,12 @@ class Source(Strict):
                 raise UsageError(f"{where}.{key}: {what}: {folder}")
             if (plain := _plain(str(folder))) != str(folder):  # it stands in messages about its files
                 raise UsageError(f"{where}.{key}: its name is not UTF-8: {plain}; rename it, or name a link to it")
+
+
+def kind_and_uri(item: str) -> tuple[str, str]:
+    """Kind of its source, which may hold colons, and URI, of the id of an item; of anything else nothing and itself."""
+    found = _ID.fullmatch(item)
+    return (found["kind"], found["uri"]) if found else ("", item)
 
 
 def plainly_named(item: SourceItem) -> SourceItem:

@@ -36,6 +36,8 @@ _NEVER = {"source": ("kind", "uri", "licence", "sha256", "retrieved_at", "stream
 """Of a structure, what is neither a figure nor picked from a list, or is already."""
 MOST_VALUES = 60
 """Different values of a text that one still picks from a list; others are found by the search (default ours)."""
+VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".gif")
+"""What a title leaves out at the end of an address; any other ending may be part of a name."""
 MOST_FIGURES = 80
 CELLS = 96
 """Of a card's action strip at most."""
@@ -190,16 +192,19 @@ def data_of_clips(rows: Sequence[Row], looks: Mapping[str, Look], pages: Iterabl
 
 
 def title_of_row(row: Row) -> str:
-    """What a clip is called: last part of its address without its ending; a bare number with the folder before it."""
+    """What a clip is called: last part of its address without the ending of a video; a bare number, and what is no
+    file's name (`TakeA/Shot01`, a camera of an episode), with the folder before it."""
     parts = [part for part in row["source"]["uri"].replace("\\", "/").split("/") if part]
-    last = PurePosixPath(parts[-1]).stem if parts else ""
-    if not last:
+    if not parts:
         return str(row["key"])
-    if not last.isdecimal():
-        return last
-    return (
-        f"{parts[-2]}/{last}" if len(parts) > 1 and not parts[-2].endswith(":") else f"{row['source']['kind']} {last}"
-    )
+    last = PurePosixPath(parts[-1])
+    file = last.suffix.lower() in VIDEO_ENDINGS
+    name = last.stem if file else last.name
+    if file and not name.isdecimal():
+        return name
+    if len(parts) > 1 and not parts[-2].endswith(":"):
+        return f"{parts[-2]}/{name}"
+    return f"{row['source']['kind']} {name}" if name.isdecimal() else name
 
 
 def _mark(event: Sequence[Any], frames: int) -> list[Any]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worldloom.catalogs.errors import UsageError, WorldloomError
+from worldloom.pipeline.known import REPEATED
 from worldloom.pipeline.quarantine import FOLDER, Case, case_name, read_case
+from worldloom.pipeline.sources.source import kind_and_uri
 
 if TYPE_CHECKING:
     from worldloom.pipeline.workspace import Workspace
@@ -61,7 +63,9 @@ def problems_of(space: Workspace) -> list[Problem]:
         name = case_name(row.operation, row.item)
         case = cases.pop(name, None)
         alone = f"worldloom annotate {shlex.quote(f'{space.out}/{name}')}"
-        retry = f"worldloom run {job} --retry {shlex.quote(row.reason)}"
+        # Trying a repeated video again brings the same clips again.
+        repeated = row.operation == "ingest" and row.reason == REPEATED
+        retry = "" if repeated else f"worldloom run {job} --retry {shlex.quote(row.reason)}"
         found.append(
             Problem(
                 stage=row.operation,
@@ -132,7 +136,7 @@ def _words(case: Case | None) -> str:
 
 def _plain(item: str) -> str:
     """What a person knows an item of a source by: without the kind of its source and the digest of its place."""
-    return item.split(":", 2)[-1]
+    return kind_and_uri(item)[1]
 
 
 @dataclass(frozen=True)
