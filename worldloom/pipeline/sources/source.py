@@ -68,9 +68,9 @@ class SourceItem:
 
     @property
     def id(self) -> str:
-        """Name of the item in the ledger: kind, place of the source, and URI; only the URI may hold a colon."""
+        """Name of the item in the ledger: kind, place of the source, and URI."""
         place = {key: value for key, value in self.source.items() if key in PLACES}
-        return f"{self.kind.replace(':', '.')}:{digest(place, length=8)}:{self.uri}"
+        return f"{self.kind}:{digest(place, length=8)}:{self.uri}"
 
     def fingerprint(self) -> str:
         """Digest of what the item is made of, cheap enough for every start: names, sizes and times of its files."""
