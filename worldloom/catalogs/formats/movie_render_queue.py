@@ -120,8 +120,8 @@ class Numbered:
             return "doubled_frames", what
         numbers = self.numbers
         if gap := first_missing(numbers):
-            first, count = gap
-            what = f"{count} pictures are missing between {numbers[0]} and {numbers[-1]}, the first is {first}"
+            number, count = gap
+            what = f"{count} pictures are missing between {numbers[0]} and {numbers[-1]}, the first is {number}"
             return "missing_frames", f"{what}; render them again"
         return None
 
