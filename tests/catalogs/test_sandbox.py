@@ -174,7 +174,7 @@ def test_exceptions_come_back_and_the_child_lives(child: Child) -> None:
         child.call({"do": "unpicklable"})
     with pytest.raises(BadInput) as refusal:
         child.call({"do": "raise_bad_input"})
-    assert str(refusal.value) == "a.mp4: nothing is seen Light it."
+    assert str(refusal.value) == "a.mp4: nothing is seen. Light it."
     assert refusal.value.reason == "too_dark"
     with pytest.raises(UsageError, match="wrong key"):
         child.call({"do": "raise_usage"})
