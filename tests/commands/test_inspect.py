@@ -8,9 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.object_store import object_store
+from tests.pipeline.conftest import write_video
 from tests.report.made_sets import clip_with, dataset_of
 from worldloom.catalogs.storage import open_store
 from worldloom.cli import app
+from worldloom.pipeline.in_process import InProcess
+from worldloom.pipeline.job import load_job
+from worldloom.pipeline.run import run_job
 
 
 def worldloom(*words: object):
@@ -81,3 +85,21 @@ def test_a_dataset_in_an_object_store_is_looked_at_from_here(
         assert done.exit_code == 0, done.output
         assert len(list((tmp_path / "inspect-far" / "thumbs").rglob("*.webp"))) == 2
         assert not any(name.startswith("inspect") for name in store.names()), "nothing is written there"
+
+
+def test_a_run_that_chose_no_clip_is_looked_at_and_has_nothing_to_verify(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "a.mp4", 20, 0)
+    (tmp_path / "job.yaml").write_text(
+        f"name: none\nout: {tmp_path}/out\n"
+        f"sources: [{{kind: folder, path: {tmp_path}/videos, licence: CC0-1.0}}]\n"
+        "annotate: []\ncompose: {where: {too_short: seconds > 100}}\nexecution: {workers: 1}\n"
+    )
+    job = load_job(tmp_path / "job.yaml")
+    with InProcess(job.execution) as engine:
+        summary = run_job(job, engine=engine)
+    assert summary.dataset is None and summary.table("compose").dropped == {"too_short": 1}
+    assert worldloom("status", tmp_path / "out").output.splitlines()[-1] == f"next: worldloom inspect {tmp_path}/out"
+    done = worldloom("inspect", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == f"next: worldloom status {tmp_path}/out --all"

@@ -150,6 +150,19 @@ def test_only_clips_that_are_left_compete(tmp_path: Path) -> None:
     assert [(one.number, one.of) for one in found] == [(2, 1)]
 
 
+@pytest.mark.parametrize("keep", ["best", "all"])
+def test_a_copy_does_not_take_the_place_of_what_was_taken_down(tmp_path: Path, keep: Any) -> None:
+    # Taken down is the best of two copies; it is a third of the third; the fourth is another.
+    rows = [clip(1, walk(0, 3, 6.5), width=128), clip(2, walk(0, 3, 6.5)), clip(3, walk(0, 0, 10)), clip(4, walk(1))]
+    job = known(tmp_path, rows)
+    rules = Compose(duplicates=Duplicates(keep=keep))
+    chosen, tally = compose(rules, job.clips, job.operations, job.ledger, [{"key": rows[0].key}])
+    assert tally.balanced and dict(tally.dropped) == {"taken_down": 3}
+    told = {row["key"]: json.loads(row["told"]) for row in chosen.dropped.to_pylist()}
+    assert told[rows[1].key]["same_as"] == told[rows[2].key]["same_as"] == rows[0].key and told[rows[0].key] == {}
+    assert chosen.sample_keys() == [rows[3].key]
+
+
 def test_what_was_dropped_lies_in_a_file(tmp_path: Path) -> None:
     job = known(tmp_path, [clip(1, walk(0)), clip(2, walk(0))])
     layout = Layout(tmp_path)

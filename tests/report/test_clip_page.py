@@ -479,6 +479,16 @@ def test_colours_run_from_cold_to_warm() -> None:
     assert colour_at(2) == colour_at(1)
 
 
+def test_words_that_are_for_programs_are_shown_in_part(tmp_path: Path) -> None:
+    clip = plain_clip()
+    note = Annotation("ok", "dct", "1", "", 1.0, {"inner": "eN" * 300, "rate": 4.0, "why": "a sentence " * 9})
+    page = tmp_path / "clip.html"
+    write_clip_page(replace(clip, annotations={**clip.annotations, "fingerprint": note}), page, video_href="")
+    text = page.read_text()
+    assert "eN" * 12 + " … 576 more characters" in text and "eN" * 13 not in text
+    assert ("a sentence " * 9).strip() in text and "4.0" in text
+
+
 def test_a_name_that_is_a_number_takes_its_folder_along() -> None:
     clip = plain_clip()
     for uri, title in (
@@ -486,6 +496,7 @@ def test_a_name_that_is_a_number_takes_its_folder_along() -> None:
         ("0.mp4", "folder 0"),
         ("x/walk.mp4", "walk"),
         ("s3://7.mp4", "folder 7"),
+        ("Court/TakeA/Shot01", "TakeA/Shot01"),
     ):
         assert title_of(replace(clip, provenance=replace(clip.provenance, uri=uri))) == title
 

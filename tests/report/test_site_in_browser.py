@@ -217,7 +217,7 @@ def test_without_scripts_the_first_clips_and_all_tables_are_there(made: Path) ->
         assert there(".script-only:not([hidden])") == 0
 
 
-def test_a_narrow_window_is_not_wider_than_itself(made: Path) -> None:
+def test_a_narrow_window_is_not_wider_than_itself(made: Path, tmp_path: Path) -> None:
     with Browser(400, 800) as browser:
         for page in ("index.html",):
             opened(browser, made, page=page)
@@ -226,6 +226,15 @@ def test_a_narrow_window_is_not_wider_than_itself(made: Path) -> None:
             assert not browser.ask("document.getElementById('side').offsetParent")
             browser.ask("document.getElementById('panels').click()")
             assert browser.ask("document.getElementById('side').offsetParent !== null")
+        write_site(made / "set", tmp_path, Silent(), against=str(made / "set"), pages=0)
+        browser.open(tmp_path / "compare.html")
+        assert browser.ask("document.querySelectorAll('.duo td').length") > 10
+        # A reason that has become another is the longest thing that stands in a table there.
+        browser.ask(
+            "document.querySelectorAll('.duo td:last-child').forEach(cell => cell.innerHTML = "
+            "'<span class=\"chip absent\">absent (too_little_parallax) → absent (restarts_disagree)</span>')"
+        )
+        assert browser.ask("document.documentElement.scrollWidth") == 400
 
 
 def test_thousands_of_clips_put_few_cards_into_the_page(browser: Browser, made: Path, tmp_path: Path) -> None:

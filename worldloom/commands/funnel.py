@@ -27,6 +27,8 @@ def print_summary(summary: RunSummary) -> None:
     if summary.exit_code == 3:
         console.warn("more rows failed than the failure budget allows (execution.failure_budget)")
         console.following(f"worldloom inspect {out}")
+    elif any(tally.name == "compose" and tally.inputs and not tally.out for tally in summary.tables):
+        console.following(f"worldloom inspect {out}")  # the same run again would choose nothing again
     elif summary.dataset is None or all(tally.name != "pack" for tally in summary.tables):
         console.following(f"worldloom run {out}/job.yaml")
     elif summary.committed:

@@ -51,7 +51,18 @@ def inspect(
             from worldloom.report.site.write import write_site
 
             _say(write_site(place, folder, progress, against=against, pages=pages), str(place))
-    console.following(f"worldloom verify {place}")
+    console.following(f"worldloom verify {place}" if _is_packed(place) else f"worldloom status {place} --all")
+
+
+def _is_packed(place: Path | str) -> bool:
+    from worldloom.catalogs.errors import UsageError
+    from worldloom.commands.places import dataset_of
+
+    try:
+        dataset_of(place)
+    except UsageError:
+        return False
+    return True
 
 
 def _say(site: Site, place: str) -> None:

@@ -137,6 +137,28 @@ class Copy(NamedTuple):
     match: Match
 
 
+def copies_of(copies: Copies, removed: Iterable[int], left: Iterable[int], rules: Duplicates) -> list[Copy]:
+    """The clips that show enough of a clip that is not to be shown any more, or are for so much a part of it.
+
+    Without this, the copy of a clip that was taken down would take its place.
+
+    Args:
+        copies: of `find_duplicates`.
+        removed: numbers of the clips that were taken down.
+        left: numbers of those that may go.
+        rules: what counts.
+    """
+    down, there = set(map(int, removed)), set(map(int, left))
+    found: dict[int, Copy] = {}
+    for match in copies.matches:
+        if max(match.share_first, match.share_second) < rules.covered:
+            continue
+        for number, of in ((match.first, match.second), (match.second, match.first)):
+            if number in there and of in down:
+                found.setdefault(number, Copy(number, of, match))
+    return [found[number] for number in sorted(found)]
+
+
 def worse_copies(copies: Copies, clips: KnownClips, sharpness: Mapping[int, float], rules: Duplicates) -> list[Copy]:
     """The clips to drop, given that only those of `sharpness` are left.
 

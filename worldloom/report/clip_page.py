@@ -14,7 +14,7 @@ from typing import Any
 
 from worldloom.catalogs.clip import Clip
 from worldloom.report.actions import LEGEND
-from worldloom.report.cards import ORDER, name_of, why_missing
+from worldloom.report.cards import ORDER, why_missing
 from worldloom.report.clip_data import as_json, page_data
 from worldloom.report.clip_pictures import DEPTH_RAMP, DepthView, depth_of, film_of
 from worldloom.report.clip_plan import RAMP, plan_of
@@ -22,6 +22,7 @@ from worldloom.report.clip_timeline import axis_of, timeline_of
 from worldloom.report.figure import ARROWS, CAUSES
 from worldloom.report.page import as_figure, write_page
 from worldloom.report.timeline import CAUSE_NAMES, SIDES, known_cause
+from worldloom.report.title import title_from
 
 ASSETS = Path(__file__).parent / "assets"
 """Style and script of the pages; whoever writes a page copies what lies here to where its `assets` points."""
@@ -30,6 +31,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
+MOST_LETTERS = 24
+"""Of a single value among the notes that is one long word."""
 MOST_NOTES = 400
 MOST_EVENTS = 400
 """Characters of an annotation's notes, and rows of the table of events; what is left out is counted."""
@@ -121,12 +124,8 @@ def write_clip_page(
 
 
 def title_of(clip: Clip) -> str:
-    """Name of the clip's source; with its folder, else its kind, where the name is a mere number (`episodes/17`)."""
-    name = name_of(clip)
-    parts = [part for part in clip.provenance.uri.replace("\\", "/").split("/") if part]
-    if not name.isdigit():
-        return name
-    return f"{parts[-2]}/{name}" if len(parts) > 1 and ":" not in parts[-2] else f"{clip.provenance.kind} {name}"
+    """What a clip is called, as on the overview."""
+    return title_from(clip.key, clip.provenance.kind, clip.provenance.uri)
 
 
 def summary_of(clip: Clip) -> str:
@@ -187,10 +186,18 @@ def _event_lines(clip: Clip) -> list[dict[str, Any]]:
     return lines
 
 
+def _short(value: Any) -> Any:
+    """Words of a fingerprint are for programs: of what is long and has no space, a person sees the beginning."""
+    if isinstance(value, str) and len(value) > MOST_LETTERS and " " not in value:
+        return f"{value[:MOST_LETTERS]} … {len(value) - MOST_LETTERS:,} more characters"
+    return value
+
+
 def _annotation_lines(clip: Clip) -> list[dict[str, str]]:
     lines = []
     for name, note in _in_order(clip):
-        figures = json.dumps(note.notes, sort_keys=True, ensure_ascii=False, default=str) if note.notes else ""
+        notes = {key: _short(value) for key, value in note.notes.items()}
+        figures = json.dumps(notes, sort_keys=True, ensure_ascii=False, default=str) if notes else ""
         left_out = len(figures) - MOST_NOTES
         lines.append({
             "name": name, "status": note.status, "method": note.method, "version": note.version,

@@ -18,7 +18,7 @@ from worldloom.catalogs.clip import clip_key
 from worldloom.catalogs.config import nearest
 from worldloom.catalogs.errors import UsageError
 from worldloom.pipeline.answers import columns_told
-from worldloom.pipeline.duplicates import Copies, duplicate_groups, find_duplicates, told, worse_copies
+from worldloom.pipeline.duplicates import Copies, copies_of, duplicate_groups, find_duplicates, told, worse_copies
 from worldloom.pipeline.funnel import Tally
 from worldloom.pipeline.known import KnownClips, is_among
 from worldloom.pipeline.ledger import Ledger
@@ -264,6 +264,10 @@ class _Reasons:
         self.codes[wanted & (self.codes < 0)] = len(self.words)
         self.words.append(reason)
 
+    def of(self, reason: str) -> np.ndarray:
+        """Numbers of the clips that are dropped for this reason."""
+        return np.flatnonzero(np.isin(self.codes, [code for code, word in enumerate(self.words) if word == reason]))
+
     def table(self, clips: KnownClips) -> pa.Table:
         """Every dropped clip with its reason; see `worldloom.pipeline.passes.dropped`."""
         numbers = np.flatnonzero(self.codes >= 0).tolist()
@@ -339,17 +343,25 @@ def _shown(table: pa.Table, names: Sequence[tuple[str, ...]]) -> Iterator[dict[s
 def _drop_copies(
     rules: Compose, clips: KnownClips, operations: Sequence[Operation], ledger: Ledger, reasons: _Reasons
 ) -> None:
-    """Drop near-duplicates of what is left, all but the best."""
+    """Drop copies of what was taken down, then near-duplicates of what is left, all but the best."""
     rest = np.flatnonzero(reasons.codes < 0)
-    if rules.duplicates is None or rules.duplicates.keep == "all" or not len(rest):
+    down = reasons.of(TAKEN_DOWN)
+    best = rules.duplicates is not None and rules.duplicates.keep == "best"
+    if rules.duplicates is None or not len(rest) or not (best or len(down)):
         return
     copies = reasons.copies = find_duplicates(clips, ledger, rules.duplicates)
     if not copies.matches:
         return
+    keys, uris = (clips.table[name].to_pylist() for name in ("key", "uri"))
+    removed = copies_of(copies, down, rest, rules.duplicates)
+    reasons.told |= {copy.number: told(copy, keys, uris) for copy in removed}
+    reasons.drop(np.array([copy.number for copy in removed], np.int64), TAKEN_DOWN)
+    rest = np.flatnonzero(reasons.codes < 0)
+    if not best or not len(rest):
+        return
     rows = figures(ledger, clips, operations, rest, ["quality"])["quality"].to_pylist()
     sharp = [float((row or {}).get("sharpness") or 0.0) for row in rows]
     worse = worse_copies(copies, clips, dict(zip(rest.tolist(), sharp, strict=True)), rules.duplicates)
-    keys, uris = (clips.table[name].to_pylist() for name in ("key", "uri"))
     reasons.told |= {copy.number: told(copy, keys, uris) for copy in worse}
     reasons.drop(np.array([copy.number for copy in worse], np.int64), DUPLICATE)
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
-from pathlib import PurePosixPath
 from typing import Any
 
 from worldloom.report.cards import ORDER
 from worldloom.report.collection import file_stem
 from worldloom.report.site.look import shortened
 from worldloom.report.site.looks import Look
+from worldloom.report.title import title_from
 
 Row = Mapping[str, Any]
 
@@ -36,8 +36,6 @@ _NEVER = {"source": ("kind", "uri", "licence", "sha256", "retrieved_at", "stream
 """Of a structure, what is neither a figure nor picked from a list, or is already."""
 MOST_VALUES = 60
 """Different values of a text that one still picks from a list; others are found by the search (default ours)."""
-VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".gif")
-"""What a title leaves out at the end of an address; any other ending may be part of a name."""
 MOST_FIGURES = 80
 CELLS = 96
 """Of a card's action strip at most."""
@@ -192,19 +190,8 @@ def data_of_clips(rows: Sequence[Row], looks: Mapping[str, Look], pages: Iterabl
 
 
 def title_of_row(row: Row) -> str:
-    """What a clip is called: last part of its address without the ending of a video; a bare number, and what is no
-    file's name (`TakeA/Shot01`, a camera of an episode), with the folder before it."""
-    parts = [part for part in row["source"]["uri"].replace("\\", "/").split("/") if part]
-    if not parts:
-        return str(row["key"])
-    last = PurePosixPath(parts[-1])
-    file = last.suffix.lower() in VIDEO_ENDINGS
-    name = last.stem if file else last.name
-    if file and not name.isdecimal():
-        return name
-    if len(parts) > 1 and not parts[-2].endswith(":"):
-        return f"{parts[-2]}/{name}"
-    return f"{row['source']['kind']} {name}" if name.isdecimal() else name
+    """What a clip is called, as on its own page."""
+    return title_from(str(row["key"]), str(row["source"]["kind"]), row["source"]["uri"])
 
 
 def _mark(event: Sequence[Any], frames: int) -> list[Any]:
