@@ -139,7 +139,7 @@ def failing_with(error: BaseException):
     [
         (UsageError("job.yaml: unknown key 'a'"), 2, "error: job.yaml: unknown key 'a'\n"),
         (WorldloomError("the disk is full"), 1, "error: the disk is full\n"),
-        (BadInput("truncated", "ends early", where="a.mp4", remedy="Look."), 1, "error: a.mp4: ends early Look.\n"),
+        (BadInput("truncated", "ends early", where="a.mp4", remedy="Look."), 1, "error: a.mp4: ends early. Look.\n"),
         (KeyboardInterrupt(), 130, "error: interrupted; the same command resumes\n"),
     ],
 )  # fmt: skip

@@ -122,7 +122,7 @@ def test_a_digest_depends_on_content_alone() -> None:
 
 def test_errors_say_where_and_what_to_do_and_cross_processes() -> None:
     error = BadInput("encrypted", "the video is encrypted", where=Path("a/b.mp4"), remedy="Ask its owner.")
-    assert str(error) == "a/b.mp4: the video is encrypted Ask its owner."
+    assert str(error) == "a/b.mp4: the video is encrypted. Ask its owner."
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.reason, copy.where, copy.remedy) == (str(error), "encrypted", "a/b.mp4", "Ask its owner.")
     assert (WorldloomError("x").exit_code, UsageError("x").exit_code) == (1, 2)
