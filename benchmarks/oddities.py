@@ -51,7 +51,7 @@ def main() -> None:
     print(
         f"\n{len(rows)} files ({len(MAKERS)} made): {sum('clip' in row['ours'] for row in rows)} give clips, "
         f"{sum('clip' not in row['ours'] for row in rows)} a reason; of the clips {counted.count('yes')} agree with "
-        f"ffprobe, {counted.count('NO')} do not"
+        f"ffprobe, {sum(one.startswith('NO') for one in counted)} do not"
     )
     if args.out:
         args.out.write_text(table + "\n", encoding="utf-8")
