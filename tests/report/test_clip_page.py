@@ -4,107 +4,25 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
-from fractions import Fraction
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.report.fake_clips import FRAMES, K, bare_clip, estimated_clip, true_clip, true_poses
-from worldloom.catalogs.cameras import project
-from worldloom.catalogs.clip import (
-    Actions,
-    Annotation,
-    Camera,
-    Caption,
-    Clip,
-    Depth,
-    Event,
-    Hands,
-    Provenance,
-    Revisits,
-    Subjects,
-)
+from tests.report.clip_pages import HOSTILE, LOADING, Page, hostile_clip, write, write_and_read
+from tests.report.fake_clips import FRAMES, bare_clip, estimated_clip, true_clip, true_poses
 from worldloom.catalogs.errors import BadInput
-from worldloom.report.clip_data import as_json, bones_of, frame_map, plain
-from worldloom.report.clip_page import ASSETS, title_of, write_clip_page
-from worldloom.report.clip_pictures import depth_of, depth_png
-from worldloom.report.clip_plan import colour_at, plan_of
-from worldloom.report.clip_timeline import area, axis_of, curve, timeline_of
-
-HOSTILE = "</script><script>alert('x')</script>\"><img src=x onerror=alert(1)> {{ 7*7 }} & \u2028"
-LOADING = ("src", "href", "srcset", "data", "action", "poster", "xlink:href", "formaction", "ping", "background")
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, the text outside of scripts, and the JSON block."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text, self.block = "", ""
-        self._inside: list[str] = []
-        self.html = path.read_text(encoding="utf-8")
-        self.feed(self.html)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attributes}
-        self.tags.append((tag, values))
-        self._inside.append("json" if values.get("type") == "application/json" else tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._inside:
-            self._inside.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self._inside and self._inside[-1] == "json":
-            self.block += data
-        else:
-            self.text += data
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.block)
-
-    def of(self, tag: str) -> list[dict[str, str]]:
-        return [values for name, values in self.tags if name == tag]
-
-    @property
-    def policy(self) -> dict[str, str]:
-        content = next(meta["content"] for meta in self.of("meta") if meta.get("http-equiv"))
-        return dict(part.strip().split(" ", 1) for part in content.split(";"))
-
-
-def hostile_clip() -> Clip:
-    clip = estimated_clip()
-    clip.provenance = Provenance(
-        HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0, (0.0, 5.0), (HOSTILE,), (HOSTILE, HOSTILE)
-    )
-    clip.captions = [Caption(HOSTILE, HOSTILE), Caption(HOSTILE, HOSTILE)]
-    clip.subjects.label, clip.subjects.source = [HOSTILE, HOSTILE], [HOSTILE, HOSTILE]
-    clip.events = [*clip.events, Event(77, 3, 9, HOSTILE, HOSTILE, HOSTILE, HOSTILE)]
-    clip.annotations = {
-        "pose": Annotation("absent", HOSTILE, HOSTILE, reason=HOSTILE, notes={HOSTILE: HOSTILE}),
-        HOSTILE: Annotation("ok", HOSTILE, HOSTILE, notes={HOSTILE: [float(i) for i in range(FRAMES)]}),
-    }
-    clip.attributes = {"scene": HOSTILE, "stars": 4.5, "indoors": True}
-    clip.quality = {HOSTILE: float("nan"), "sharpness": 0.5}
-    return clip
-
-
-def write(tmp_path: Path, clip: Clip, truth: Clip | None = None, **more: Any) -> Page:
-    more.setdefault("video_href", "")
-    return Page(write_clip_page(clip, tmp_path / "clips" / "page.html", truth=truth, **more))
+from worldloom.report.clip_data import as_json, plain
+from worldloom.report.clip_page import ASSETS, write_clip_page
+from worldloom.report.clip_pictures import depth_of
+from worldloom.report.clip_plan import plan_of
 
 
 @pytest.fixture(scope="module")
@@ -244,88 +162,10 @@ def test_the_path_from_above_is_the_cameras(pages: dict[str, Page]) -> None:
     np.testing.assert_allclose(told, plan.place, atol=0.051)
 
 
-def write_and_read(clip: Clip, truth: Clip | None = None) -> Any:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        return write(Path(folder), clip, truth).data
-
-
-def test_the_estimate_lies_on_the_truth() -> None:
-    plan = plan_of(estimated_clip().camera, true_clip().camera)
-    both = np.isfinite(plan.place).all(axis=1)
-    assert (~both).nonzero()[0].tolist() == [40, 41, 42]
-    per_metre = plan.panels[0].bar / float(plan.panels[0].bar_says.split()[0])
-    off = np.linalg.norm(plan.place[both] - plan.true_place[both], axis=1) / per_metre
-    assert off.max() < 0.1
-    assert any(line.startswith("off by") for line in plan.says)
-
-
-def test_scale_groups_stand_apart_unless_the_truth_joins_them() -> None:
-    clip = estimated_clip(groups=2)
-    alone = plan_of(clip.camera)
-    assert [panel.title for panel in alone.panels] == ["group 0", "group 1"]
-    first, second = alone.place[:40], alone.place[43:]
-    assert first[:, 0].max() < alone.panels[1].x <= second[:, 0].min()
-    assert len(plan_of(clip.camera, true_clip().camera).panels) == 1
-
-
 def test_a_stretch_without_poses_is_dotted_and_named(pages: dict[str, Page]) -> None:
     assert pages["truth"].html.count('class="gap"') == 1
     assert "no pose at 3 frames: 40–42" in pages["truth"].text
     assert pages["truth"].data["plan"]["place"][40:43] == [[None, None]] * 3
-
-
-def test_a_camera_that_stands_shows_where_it_looks() -> None:
-    poses = true_poses()
-    poses[:, :3, 3] = [4.0, 5.0, 6.0]
-    plan = plan_of(Camera.known(poses, K, "none", np.array([0.0, 0, 1])))
-    assert np.ptp(plan.place, axis=0).max() == 0
-    assert not plan.panels[0].stretches
-    assert len(plan.panels[0].ticks) >= 8
-    assert plan.panels[0].bar == 0
-
-
-def test_hands_are_where_the_camera_sees_them() -> None:
-    rng = np.random.default_rng(0)
-    joints = rng.uniform([-0.2, -0.2, 0.3], [0.2, 0.2, 0.8], (FRAMES, 3, 3)).astype(np.float32)
-    joints[5, 1] = np.nan
-    joints[6, 2, 2] = -0.1  # behind the camera
-    names = ["leftHand", "leftThumbKnuckle", "leftThumbTip"]
-    clip = true_clip()
-    clip.hands = Hands(names, joints, np.ones((FRAMES, 3), np.float32))
-    told = write_and_read(clip)["hands"]
-    assert told["bones"] == [[0, 1], [1, 2]]
-    wanted, _ = project(joints[9], np.eye(4), np.array(K))
-    assert told["pixels"][9] == pytest.approx(wanted.reshape(-1).tolist(), abs=0.051)
-    assert told["pixels"][5][2:4] == [None, None]
-    assert told["pixels"][6][4:6] == [None, None]
-
-
-def test_bones_follow_the_fingers() -> None:
-    names = ["rightIndexFingerTip", "rightHand", "rightIndexFingerKnuckle", "wrist", "rightForearm"]
-    assert bones_of(names) == [(1, 2), (2, 0), (1, 4)]
-    assert bones_of(["a", "b"]) == []
-
-
-def test_a_derived_clip_says_which_frames_of_its_video_it_is() -> None:
-    clip = bare_clip()
-    assert frame_map(clip) == 0
-    assert frame_map(replace(clip, frame_index=np.arange(7, 7 + FRAMES, dtype=np.int32))) == 7
-    back = np.arange(FRAMES, dtype=np.int32)[::-1]
-    assert frame_map(replace(clip, frame_index=back)) == back.tolist()
-
-
-def test_depth_is_drawn_near_bright_and_nothing_transparent() -> None:
-    from PIL import Image
-
-    z = np.array([[1.0, 2.0, 3.0, np.nan, 9.0]], np.float32)
-    picture = Image.open(io.BytesIO(depth_png(z, 1.0, 3.0)))
-    assert np.asarray(picture).tolist() == [[0, 127, 254, 255, 254]]
-    colours = np.asarray(picture.convert("RGBA"))[0]
-    assert colours[0].tolist() == [253, 231, 37, 255]
-    assert colours[2].tolist() == [68, 1, 84, 255]
-    assert colours[3, 3] == 0
 
 
 def test_depth_beside_the_truth_is_scaled_and_its_error_said(pages: dict[str, Page]) -> None:
@@ -367,138 +207,9 @@ def test_absent_parts_say_why(pages: dict[str, Page]) -> None:
     assert "actions absent: needs camera, which is absent" in text
 
 
-def plain_clip(frames: int = 10, **more: Any) -> Clip:
-    source = Provenance("folder", "a.mp4", "ab" * 32)
-    return Clip("k" * 26, Fraction(30), frames, 36, 64, np.arange(frames) / 30, source, **more)
-
-
-def camera_of(frames: int, **more: Any) -> Camera:
-    poses = np.tile(np.eye(4), (frames, 1, 1))
-    poses[:, 2, 3] = np.arange(frames) * 0.03
-    return replace(Camera.known(poses, np.array([60.0, 60, 32, 18])), **more)
-
-
-def crowd(frames: int, people: int) -> Subjects:
-    box = np.full((people, frames, 4), np.nan, np.float32)
-    for s in range(people):
-        box[s, s % frames :] = [s, 4, s + 9, 30]
-    seen = np.isfinite(box[..., 0]).astype(np.float32)
-    return Subjects(np.arange(people, dtype=np.int32), ["person"] * people, box, seen, ["motion"] * people)
-
-
-def nothing_known(frames: int) -> Actions:
-    unsure = np.full(frames, 9, np.uint8)
-    return Actions(unsure, unsure, np.full((frames, 2), np.nan, np.float32), np.full((frames, 4), np.nan))
-
-
-def lost_camera(frames: int) -> Camera:
-    poses = np.full((frames, 4, 4), np.nan)
-    camera = camera_of(frames)
-    return replace(camera, c2w=poses, valid=np.zeros(frames, bool), confidence=np.zeros(frames, np.float32))
-
-
-def odd_clips() -> dict[str, Clip]:
-    pairs = np.stack([np.arange(0, 500), np.arange(900, 1400)], 1).astype(np.int32)
-    contradictory = replace(camera_of(10), valid=np.ones(10, bool))
-    contradictory.c2w[3:5] = np.nan  # says it is valid, is not
-    no_lens = camera_of(10)
-    no_lens.intrinsics[:] = [0.0, np.nan, np.inf, 1.0]
-    return {
-        "nothing": plain_clip(),
-        "one frame": plain_clip(1, camera=camera_of(1), actions=nothing_known(1), subjects=crowd(1, 1)),
-        "no pose at all": plain_clip(camera=lost_camera(10), actions=nothing_known(10)),
-        "valid without numbers": plain_clip(camera=contradictory),
-        "no focal length": plain_clip(
-            camera=no_lens, hands=Hands(["a"], np.ones((10, 1, 3), np.float32), np.ones((10, 1), np.float32))
-        ),
-        "nobody": plain_clip(subjects=crowd(10, 0)),
-        "never seen": plain_clip(subjects=replace(crowd(10, 1), box=np.full((1, 10, 4), np.nan, np.float32))),
-        "no joints": plain_clip(hands=Hands([], np.zeros((10, 0, 3), np.float32), np.zeros((10, 0), np.float32))),
-        "thirty people": plain_clip(40, subjects=crowd(40, 30), events=[Event(s, None, s) for s in range(1, 30)]),
-        "a crowd": plain_clip(40, subjects=crowd(40, 90)),
-        "an event of nobody": plain_clip(events=[Event(5, None, None), Event(5, 3, 400, "left_view", "left_view")]),
-        "no depth rows": plain_clip(
-            depth=Depth(np.zeros(0, np.int32), np.zeros((0, 4, 6), np.float32), np.zeros((0, 4, 6), bool),
-                        np.zeros(0, np.float32), "metric", 0.0)
-        ),
-        "no valid depth": plain_clip(
-            depth=Depth(np.array([3], np.int32), np.zeros((1, 4, 6), np.float32), np.zeros((1, 4, 6), bool),
-                        np.ones(1, np.float32), "relative", 0.1)
-        ),
-        "a minute": plain_clip(
-            1800, camera=camera_of(1800), actions=nothing_known(1800), subjects=crowd(1800, 30),
-            revisits=Revisits(pairs, np.linspace(0.5, 1, 500).astype(np.float32), 0.5),
-        ),
-        "odd notes": plain_clip(annotations={
-            "quality": Annotation("ok", "m", "1", notes={
-                "list": [None] * 10, "mixed": ["a"] * 10, "flags": [True] * 10, "nan": [float("nan")] * 10,
-                "deep": {"x": [1, 2]}, "flat": [3.0] * 10,
-            }),
-            "shots": Annotation("ok", "m", "1", notes={"cuts": "none"}),
-        }),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", list(odd_clips()))
-def test_odd_clips_have_a_page(tmp_path: Path, name: str) -> None:
-    page = write(tmp_path, odd_clips()[name])
-    assert page.data["frames"] == odd_clips()[name].frames
-    assert "nan%" not in page.html
-    assert not re.search(r'(?:d|x|y|width|points)="[^"]*\b(?:nan|inf)', page.html)
-
-
-def test_a_minute_is_thinned_out_and_says_so(tmp_path: Path) -> None:
-    page = write(tmp_path, odd_clips()["a minute"])
-    assert page.html.count('class="arc many"') == 160
-    assert "500 pairs of frames that see the same again, the 160 of largest overlap drawn" in page.html
-    assert len(page.html) < 1_500_000
-
-
 def test_the_same_clip_gives_the_same_bytes(tmp_path: Path, pages: dict[str, Page]) -> None:
     again = write(tmp_path, estimated_clip(), true_clip(), video_href="../v/a%20b.mp4", previous="p.html")
     assert again.html == pages["truth"].html
-
-
-def test_a_curve_breaks_where_nothing_is_known() -> None:
-    assert curve(np.array([0.0, 1.0, np.nan, 0.5, 9.0]), 0, 1) == "M0.5 96.0L1.5 4.0M3.5 50.0L4.5 4.0"
-    assert curve(np.array([np.nan, 1.0, np.nan]), 0, 1) == "M1 4.0h1"
-    assert area(np.array([0.0, 1.0, 1.0, 0.5, np.nan])) == "M1 96V4H3V96ZM3 96V50H4V96Z"
-
-
-def test_the_axis_has_a_handful_of_round_times() -> None:
-    for frames in (1, 30, 77, 900, 1800, 200_000):
-        marks = axis_of(frames, 30)
-        assert 1 <= len(marks) <= 60
-        assert all(0 <= mark.x < 100 for mark in marks)
-    assert [mark.sign for mark in axis_of(60, 30)][:3] == ["0 s", "0.2 s", "0.4 s"]
-
-
-def test_colours_run_from_cold_to_warm() -> None:
-    assert (colour_at(0), colour_at(1)) == ("#3b6ea5", "#d85a30")
-    assert colour_at(-1) == colour_at(0)
-    assert colour_at(2) == colour_at(1)
-
-
-def test_words_that_are_for_programs_are_shown_in_part(tmp_path: Path) -> None:
-    clip = plain_clip()
-    note = Annotation("ok", "dct", "1", "", 1.0, {"inner": "eN" * 300, "rate": 4.0, "why": "a sentence " * 9})
-    page = tmp_path / "clip.html"
-    write_clip_page(replace(clip, annotations={**clip.annotations, "fingerprint": note}), page, video_href="")
-    text = page.read_text()
-    assert "eN" * 12 + " … 576 more characters" in text and "eN" * 13 not in text
-    assert ("a sentence " * 9).strip() in text and "4.0" in text
-
-
-def test_a_name_that_is_a_number_takes_its_folder_along() -> None:
-    clip = plain_clip()
-    for uri, title in (
-        ("lids/0.mp4", "lids/0"),
-        ("0.mp4", "folder 0"),
-        ("x/walk.mp4", "walk"),
-        ("s3://7.mp4", "folder 7"),
-        ("Court/TakeA/Shot01", "TakeA/Shot01"),
-    ):
-        assert title_of(replace(clip, provenance=replace(clip.provenance, uri=uri))) == title
 
 
 def test_json_in_a_page_cannot_end_its_element() -> None:
@@ -508,11 +219,6 @@ def test_json_in_a_page_cannot_end_its_element() -> None:
     assert plain(np.array([[1.0, np.nan], [-0.0, 2.344]]), 2) == [[1, None], [0, 2.34]]
     with pytest.raises(ValueError):
         as_json({"a": float("nan")})
-
-
-def test_truth_and_estimate_of_subjects_have_rows_of_their_own() -> None:
-    labels = [row.label for row in timeline_of(estimated_clip(), true_clip())]
-    assert [label for label in labels if "person" in label] == ["person 4", "true person 1"]
 
 
 def test_writing_a_page_imports_no_plotting_library(tmp_path: Path) -> None:
