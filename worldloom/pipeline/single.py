@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -13,8 +12,10 @@ import numpy as np
 
 from worldloom.catalogs.clip import Annotation, Clip, Provenance, clip_key
 from worldloom.catalogs.errors import BadInput
+from worldloom.catalogs.pictures import read_picture
 from worldloom.catalogs.sample import clip_to_members, members_to_clip
 from worldloom.pipeline.chain import label
+from worldloom.pipeline.sources.footage import Footage
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 CRF = 18
@@ -107,8 +108,7 @@ def clip_of_images(folder: Path, video: Path, fps: Fraction, height: int) -> Cli
         if encoder is not None:
             encoder.abandon()
         raise
-    digests = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
-    sha256 = hashlib.sha256(digests.encode()).hexdigest()
+    sha256 = Footage(pictures=tuple(paths)).digest()
     count = len(paths)
     return Clip(
         key=clip_key(sha256, 0, 0, count - 1),
@@ -140,11 +140,9 @@ def _pictures(paths: Sequence[Path], height: int) -> Iterator[np.ndarray]:
 
     cv2.setNumThreads(1)
     for path in paths:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise BadInput("not_image", "cannot be read as an image", where=path)
+        picture = read_picture(path)
         shrink = min(1.0, height / picture.shape[0])
         size = [max(2, 2 * int(side * shrink / 2 + 1e-6)) for side in (picture.shape[1], picture.shape[0])]
         if shrink < 1:
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        yield np.ascontiguousarray(cv2.cvtColor(picture[: size[1], : size[0]], cv2.COLOR_BGR2RGB))
+        yield np.ascontiguousarray(picture[: size[1], : size[0]])
